@@ -1,0 +1,48 @@
+"""A compiled file: what a runtime loads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from profilers.files import sha256_of
+
+Format = Literal["onnx", "tflite"]
+Layout = Literal["NCHW", "NHWC", "NC"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One input or output of a compiled file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A compiled file with its inputs and outputs, identified by the hash of its bytes."""
+
+    path: Path
+    format: Format
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    size_bytes: int
+    sha256: str
+
+    @staticmethod
+    def of(
+        path: Path, *, format: Format, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+    ) -> Artifact:
+        """The artifact of a file that lies on disk."""
+        return Artifact(
+            path=path,
+            format=format,
+            inputs=inputs,
+            outputs=outputs,
+            size_bytes=path.stat().st_size,
+            sha256=sha256_of(path),
+        )

@@ -1,0 +1,103 @@
+"""Files between stages: written whole or not at all, checked field by field when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+from profilers.errors import FileError
+
+T = TypeVar("T")
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write under a temporary name, flush to disk, rename: a crash leaves the old file or the new one."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: object) -> None:
+    write_atomic(path, json.dumps(value, indent=2) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: Path, *, kind: str) -> str:
+    """The text of a file; raises FileError where it cannot be read. `kind` names what it is: `latency table`."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such {kind}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: not a readable {kind}: {error}") from None
+
+
+def read_json(path: Path, as_type: type[T], *, kind: str, schema: int | None = None) -> T:
+    """Read JSON and check it against a dataclass or model; raises FileError naming file and field."""
+    try:
+        document = json.loads(read_text(path, kind=kind))
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}: not JSON: {error}") from None
+    return check(document, as_type, path=path, kind=kind, schema=schema)
+
+
+def read_yaml(path: Path, as_type: type[T], *, kind: str, schema: int | None = None) -> T:
+    """Read YAML and check it against a dataclass or model; raises FileError naming file and field."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        document = yaml.load(read_text(path, kind=kind), Loader=loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        raise FileError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return check(document, as_type, path=path, kind=kind, schema=schema)
+
+
+def check(document: object, as_type: type[T], *, path: Path, kind: str, schema: int | None = None) -> T:
+    """Check a parsed document; with `schema`, its version field first. Raises FileError naming file and field."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if schema is not None:
+        document = _without_schema(document, path=path, kind=kind, schema=schema)
+    try:
+        return TypeAdapter(as_type).validate_python(document)
+    except ValidationError as error:
+        raise FileError(f"{path}: {_first_problem(error)}") from None
+
+
+def _without_schema(document: object, *, path: Path, kind: str, schema: int) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise FileError(f"{path}: not a {kind}: expected a mapping of fields")
+    found = document.get("schema")
+    if found != schema:
+        raise FileError(f"{path}: schema: a {kind} of version {found}, but this millis reads version {schema}")
+    return {name: value for name, value in document.items() if name != "schema"}
+
+
+def _first_problem(error: Any) -> str:
+    """One line for the first problem of a pydantic ValidationError: field, what is wrong, near miss."""
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"]) or "document"
+    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"{field}: no such field"
+    more = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
+    return f"{field}: {problem['msg'][0].lower()}{problem['msg'][1:]}{more}"

@@ -1,0 +1,44 @@
+"""Runtimes: what turns a module into a compiled file and runs it. Each loads its library only when asked."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from profilers.artifact import Artifact, Format
+from profilers.errors import TargetError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+
+class Runtime(Protocol):
+    """One inference library. Its timing loop is the agent's, so that a board can run it without this package."""
+
+    name: str
+    format: Format
+
+    def compile(self, module: nn.Module, example: Tensor, path: Path) -> Artifact:
+        """Convert a module for inference: batch normalisation folded, the runtime's own layout at the edges.
+
+        `example` is [N, C, H, W]. Raises CompileError with the converter's own words.
+        """
+
+    def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:
+        """The first output for `images`, fp32 [N, C, H, W], fed in the artifact's layout batch by batch."""
+
+
+# Name of a runtime -> the module whose RUNTIME it is.
+RUNTIMES = {
+    "onnxruntime": "profilers.runtimes.onnxruntime",
+    "litert": "profilers.runtimes.litert",
+}
+
+
+def load_runtime(name: str) -> Runtime:
+    """The runtime of that name; raises TargetError where there is none."""
+    if name not in RUNTIMES:
+        raise TargetError(f"runtime {name!r} is not available; there are: {', '.join(RUNTIMES)}")
+    return cast(Runtime, import_module(RUNTIMES[name]).RUNTIME)

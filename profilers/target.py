@@ -1,0 +1,91 @@
+"""What is measured for: device, runtime, accelerator, precision, threads, batch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import ClassVar
+
+from profilers.errors import TargetError
+from profilers.runtimes import RUNTIMES
+
+# What this version can measure; a target that asks for more is refused, never measured as something else.
+ACCELERATORS = ("cpu",)
+PRECISIONS = ("fp32",)
+DEVICES = ("local",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a network will run, written `local:litert?threads=2` or as a YAML file of these fields."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+
+    device: str = "local"
+    runtime: str
+    accelerator: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        _check_choice("device", self.device.partition(":")[0], DEVICES)
+        _check_choice("runtime", self.runtime, tuple(RUNTIMES))
+        _check_choice("accelerator", self.accelerator, ACCELERATORS)
+        _check_choice("precision", self.precision, PRECISIONS)
+        for name in ("threads", "batch"):
+            if getattr(self, name) < 1:
+                raise TargetError(f"target: {name}={getattr(self, name)} must be at least 1")
+
+    @staticmethod
+    def parse(text: str) -> Target:
+        """Read `DEVICE:RUNTIME[?option=value&…]` or the path of a YAML file; raises TargetError."""
+        if text.endswith((".yaml", ".yml")):
+            return _from_file(Path(text))
+        place, _, query = text.partition("?")
+        device, colon, runtime = place.rpartition(":")
+        if not colon or not device:
+            raise TargetError(f"target {text!r}: write DEVICE:RUNTIME, as in local:onnxruntime or local:litert?threads=2")
+        return Target(device=device, runtime=runtime, **_options(text, query))  # type: ignore[arg-type]
+
+    @property
+    def slug(self) -> str:
+        """A file name for this target: `local-litert-threads-2`."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", str(self)).strip("-")
+
+    def __str__(self) -> str:
+        options = [
+            f"{f.name}={getattr(self, f.name)}"
+            for f in fields(self)
+            if f.name not in {"device", "runtime"} and getattr(self, f.name) != f.default
+        ]
+        return f"{self.device}:{self.runtime}" + ("?" + "&".join(options) if options else "")
+
+
+def _from_file(path: Path) -> Target:
+    from profilers.files import read_yaml
+
+    return read_yaml(path, Target, kind="target")
+
+
+def _options(text: str, query: str) -> dict[str, str | int]:
+    options: dict[str, str | int] = {}
+    for word in query.split("&") if query else []:
+        name, _, value = word.partition("=")
+        if name in options:
+            raise TargetError(f"target {text!r}: {name} is given twice")
+        if name in {"threads", "batch"}:
+            if not (value.isascii() and value.isdigit()):
+                raise TargetError(f"target {text!r}: {name}={value} is not a whole number")
+            options[name] = int(value)
+        elif name in {"accelerator", "precision"}:
+            options[name] = value
+        else:
+            raise TargetError(f"target {text!r}: no option {name!r}; there are accelerator, precision, threads, batch")
+    return options
+
+
+def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise TargetError(f"target: {field} {value!r} is not available; there are: {', '.join(choices)}")
