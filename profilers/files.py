@@ -86,10 +86,10 @@ def check(document: object, as_type: type[T], *, path: Path, kind: str, schema: 
 
 def _without_schema(document: object, *, path: Path, kind: str, schema: int) -> dict[str, Any]:
     if not isinstance(document, dict):
-        raise FileError(f"{path}: not a {kind}: expected a mapping of fields")
+        raise FileError(f"{path}: expected a mapping of fields, as every {kind} is")
     found = document.get("schema")
     if found != schema:
-        raise FileError(f"{path}: schema: a {kind} of version {found}, but this millis reads version {schema}")
+        raise FileError(f"{path}: schema: this {kind} is of version {found}, but this millis reads version {schema}")
     return {name: value for name, value in document.items() if name != "schema"}
 
 
