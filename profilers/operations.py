@@ -13,7 +13,7 @@ that changes its kernel. Adding one takes a dataclass here or in your own module
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from profilers import cost
@@ -51,13 +51,11 @@ _T = TypeVar("_T", bound=type)
 
 
 def operation(name: str) -> Callable[[_T], _T]:
-    """Register a frozen dataclass as an operation; a name taken by another class raises ValueError."""
+    """Register a frozen dataclass as an operation; a name that is taken raises ValueError."""
 
     def register(cls: _T) -> _T:
-        taken = OPERATIONS.get(name)
-        # A dataclass with slots replaces its class, so the same definition may come by twice.
-        if taken is not None and taken.__qualname__ != cls.__qualname__:
-            raise ValueError(f"operation {name!r} is already {taken.__qualname__}")
+        if name in OPERATIONS:
+            raise ValueError(f"operation {name!r} is already {OPERATIONS[name].__qualname__}")
         OPERATIONS[name] = cls
         return cls
 
@@ -295,16 +293,14 @@ class OpSpec:
     @staticmethod
     def parse(text: str) -> OpSpec:
         """Read the text form; fields with a default may be left out. Raises ValueError naming what is wrong."""
-        kind, *words = text.split()
-        if kind not in OPERATIONS:
-            raise ValueError(f"{text!r}: no operation {kind!r}; there are {', '.join(sorted(OPERATIONS))}")
+        kind, *words = text.split() or [""]
         try:
+            _require(kind in OPERATIONS, f"no operation {kind!r}; there are {', '.join(sorted(OPERATIONS))}")
             values = _read_pairs(words)
+            _require("in" in values, "in= is missing")
             in_shape = Shape.parse(values.pop("in"))
             return OpSpec(_read_operation(OPERATIONS[kind], values), in_shape)
-        except KeyError as missing:
-            raise ValueError(f"{text!r}: {missing.args[0]}= is missing") from None
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f"{text!r}: {error}") from None
 
     def __str__(self) -> str:
@@ -324,9 +320,11 @@ def _read_pairs(words: list[str]) -> dict[str, str]:
 
 def _read_operation(cls: type[Operation], values: dict[str, str]) -> Operation:
     hints = get_type_hints(cls)
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    _require(not unknown, f"no field {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    known = {f.name: f.default for f in fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        _require(name in known, f"no field {name!r}; there are {', '.join(known) or 'none'}")
+    for name, default in known.items():
+        _require(name in values or default is not MISSING, f"{name}= is missing")
     return cls(**{name: _read_value(name, value, hints[name]) for name, value in values.items()})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_PATTERN = re.compile(r"(\d+)x(\d+)x(\d+)")
+_PATTERN = re.compile(r"([0-9]+)x([0-9]+)x([0-9]+)")
 
 
 class Shape(NamedTuple):

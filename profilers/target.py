@@ -13,7 +13,6 @@ from profilers.runtimes import RUNTIMES
 # What this version can measure; a target that asks for more is refused, never measured as something else.
 ACCELERATORS = ("cpu",)
 PRECISIONS = ("fp32",)
-DEVICES = ("local",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +29,6 @@ class Target:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        _check_choice("device", self.device.partition(":")[0], DEVICES)
         _check_choice("runtime", self.runtime, tuple(RUNTIMES))
         _check_choice("accelerator", self.accelerator, ACCELERATORS)
         _check_choice("precision", self.precision, PRECISIONS)

@@ -19,6 +19,7 @@ class Runtime(Protocol):
 
     name: str
     format: Format
+    packages: tuple[str, ...]  # distributions whose versions the compiled file depends on
 
     def compile(self, module: nn.Module, example: Tensor, path: Path) -> Artifact:
         """Convert a module for inference: batch normalisation folded, the runtime's own layout at the edges.

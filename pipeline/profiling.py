@@ -1,0 +1,139 @@
+"""From a search space and targets to latency tables: compile, measure, calibrate."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol as TypingProtocol
+
+from latency_tables.table import LatencyTable, build_table
+from latency_tables.table_file import save_table
+from pipeline.architecture import Architecture
+from pipeline.space import SearchSpace
+from profilers.compile_cache import CompileJob, compile_all
+from profilers.operations import OpSpec
+from profilers.protocol import Protocol
+from profilers.sweep import sweep
+from profilers.target import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from profilers.artifact import Artifact
+
+
+class Watcher(TypingProtocol):
+    """Told how far each part has come."""
+
+    def __call__(self, part: str, done: int, planned: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a table is measured from: operations, and whole networks that show what their sum misses."""
+
+    ops: tuple[OpSpec, ...]
+    networks: tuple[Architecture, ...] = ()
+
+    @staticmethod
+    def of(space: SearchSpace, *, networks: int, extra_ops: Sequence[OpSpec] = ()) -> Workload:
+        return Workload(
+            ops=tuple(dict.fromkeys([*space.op_specs(), *extra_ops])),
+            networks=tuple(spread_architectures(space, networks)),
+        )
+
+    def chains(self) -> dict[str, tuple[OpSpec, ...]]:
+        """Everything to compile by the name it is measured under."""
+        named = {str(op): (op,) for op in self.ops}
+        return named | {network_name(architecture): architecture.ops() for architecture in self.networks}
+
+
+def network_name(architecture: Architecture) -> str:
+    return "network " + " ".join(architecture.labels.values())
+
+
+def spread_architectures(space: SearchSpace, count: int, seed: int = 0) -> Iterator[Architecture]:
+    """`count` networks from near the smallest to near the largest: each leans further towards large candidates."""
+    rng = random.Random(seed)
+    for i in range(count):
+        lean = 0.5 if count == 1 else i / (count - 1)
+        choices = []
+        for layer in space.decisions:
+            ranked = sorted(range(len(layer.candidates)), key=lambda k: layer.candidates[k].macs)
+            weights = [(1 - lean) ** 2 * (len(ranked) - rank) + lean**2 * (rank + 1) for rank in range(len(ranked))]
+            choices.append(rng.choices(ranked, [weight**3 for weight in weights])[0])
+        yield Architecture(space, tuple(choices))
+
+
+def profile(
+    workload: Workload,
+    tables: Mapping[Target, Path],
+    protocol: Protocol,
+    *,
+    watch: Watcher,
+    cache: Path | None = None,
+) -> dict[Target, LatencyTable]:
+    """Compile the workload for every target, measure it, write the tables. A call after a kill goes on."""
+    chains = workload.chains()
+    jobs = {
+        f"{runtime}: {name}": compile_job(chain, runtime)
+        for runtime in {target.runtime: None for target in tables}
+        for name, chain in chains.items()
+    }
+    artifacts = compile_all(jobs, cache=cache, on_progress=_part(watch, "compile"))
+    return {
+        target: _measure(workload, target, path, protocol, artifacts, _part(watch, str(target)))
+        for target, path in tables.items()
+    }
+
+
+def journal_of(table: Path) -> Path:
+    """Where the raw measurements behind a table lie."""
+    return table.with_name(table.stem + ".measurements.jsonl")
+
+
+def compile_job(chain: Sequence[OpSpec], runtime: str, network: nn.Module | None = None) -> CompileJob:
+    """The job of compiling a chain: with `network`'s weights, or seeded ones, which time the same."""
+    import torch
+
+    from profilers.blocks import build_chain
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = network if network is not None else build_chain(tuple(chain))
+    return CompileJob(runtime, module.eval(), example_for(chain))
+
+
+def example_for(chain: Sequence[OpSpec]) -> Tensor:
+    """A random image of the chain's input shape: [1, C, H, W]."""
+    import torch
+
+    height, width, channels = chain[0].in_shape
+    return torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def _measure(
+    workload: Workload,
+    target: Target,
+    path: Path,
+    protocol: Protocol,
+    artifacts: Mapping[str, Artifact],
+    on_progress: Callable[[int, int], None],
+) -> LatencyTable:
+    work = {name: artifacts[f"{target.runtime}: {name}"] for name in workload.chains()}
+    measured = sweep(work, target, protocol, journal_of(path), on_progress=on_progress)
+    table = build_table(
+        target,
+        protocol,
+        {op: measured[str(op)] for op in workload.ops},
+        [(network_name(net), net.ops(), measured[network_name(net)]) for net in workload.networks],
+        path=path,
+    )
+    save_table(table, path)
+    return table
+
+
+def _part(watch: Watcher, part: str) -> Callable[[int, int], None]:
+    return lambda done, planned: watch(part, done, planned)

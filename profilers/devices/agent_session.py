@@ -1,0 +1,99 @@
+"""Talking to the timing agent: JSON lines over the stdin and stdout of a process, near or far."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+from typing import Any
+
+from profilers.artifact import Artifact
+from profilers.environment import Environment
+from profilers.errors import DeviceError
+from profilers.measurement import Burst
+from profilers.protocol import Protocol
+from profilers.target import Target
+
+
+class AgentSession:
+    """A running agent. One request, one answer; a process that ends in between is a DeviceError with its last words."""
+
+    def __init__(self, command: list[str], target: Target) -> None:
+        self._target = target
+        self._complaints = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True
+        )
+        try:
+            opened = self._ask({"do": "open", "runtime": target.runtime, "threads": target.threads})
+        except DeviceError:
+            self.close()
+            raise
+        asked = {name: str(getattr(target, name)) for name in ("threads", "precision", "accelerator", "batch")}
+        self.environment = Environment(opened["environment"] | asked)
+
+    def state(self) -> dict[str, str]:
+        return dict(self._ask({"do": "state"})["state"])
+
+    def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
+        answer = self._ask(
+            {
+                "do": "burst",
+                "path": str(artifact.path),
+                "warmup_runs": protocol.warmup_runs,
+                "warmup_ms": protocol.warmup_ms,
+                "runs": protocol.runs,
+                "burst_ms": protocol.burst_ms,
+                "max_runs": protocol.max_runs,
+            }
+        )
+        return Burst(
+            round=round,
+            times_ms=tuple(time / 1e6 for time in answer["times_ns"]),
+            warmup_ms=tuple(time / 1e6 for time in answer["warmup_ns"]),
+        )
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the agent may be gone already
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._complaints.close()
+
+    def __enter__(self) -> AgentSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._gone() from None
+        line = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            raise self._gone()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise DeviceError(f"{self._target}: {request['do']} {request.get('path', '')} failed: {answer['error']}")
+        return answer
+
+    def _gone(self) -> DeviceError:
+        status = self._process.wait()
+        self._complaints.seek(0)
+        last_words = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:]
+        return DeviceError(
+            f"{self._target}: the timing process ended with status {status}"
+            + (f": {last_words[0]}" if last_words else "")
+            + "; what was measured is kept, run the same command again to go on"
+        )

@@ -1,0 +1,45 @@
+"""How long and how often an operation is timed, and when its times may be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from profilers.errors import MillisError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """Rounds of bursts in random order; a sentinel model in between tells drift from slowness.
+
+    A burst loads the model, warms up for at least `warmup_runs` runs and `warmup_ms`, then times at least `runs` runs and
+    `burst_ms`, at most `max_runs`. An operation whose burst medians spread over more than `steady_spread` is noisy and
+    gets more rounds, up to `max_rounds`. A burst between sentinels that strayed by more than `sentinel_drift` is void.
+    """
+
+    name: str
+    rounds: int = 5
+    max_rounds: int = 10
+    warmup_runs: int = 3
+    warmup_ms: float = 5.0
+    runs: int = 10
+    burst_ms: float = 20.0
+    max_runs: int = 200
+    bursts_per_sentinel: int = 8
+    steady_spread: float = 0.03
+    sentinel_drift: float = 0.05
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(name="quick", rounds=3, max_rounds=6, warmup_ms=2.0, burst_ms=8.0),
+        Protocol(name="standard"),
+    )
+}
+
+
+def protocol_named(name: str) -> Protocol:
+    """The preset of that name; raises MillisError where there is none."""
+    if name not in PROTOCOLS:
+        raise MillisError(f"no protocol {name!r}; there are: {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
