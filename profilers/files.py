@@ -55,7 +55,7 @@ def read_json(path: Path, as_type: type[T], *, kind: str, schema: int | None = N
     """Read JSON and check it against a dataclass or model; raises FileError naming file and field."""
     try:
         document = json.loads(read_text(path, kind=kind))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: not JSON: {error}") from None
     return check(document, as_type, path=path, kind=kind, schema=schema)
 
@@ -67,7 +67,7 @@ def read_yaml(path: Path, as_type: type[T], *, kind: str, schema: int | None = N
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         document = yaml.load(read_text(path, kind=kind), Loader=loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise FileError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     return check(document, as_type, path=path, kind=kind, schema=schema)
 
@@ -89,14 +89,14 @@ def _without_schema(document: object, *, path: Path, kind: str, schema: int) -> 
         raise FileError(f"{path}: expected a mapping of fields, as every {kind} is")
     found = document.get("schema")
     if found != schema:
-        raise FileError(f"{path}: schema: this {kind} is of version {found}, but this millis reads version {schema}")
+        raise FileError(f"{path}: schema: this {kind} is of version {found!r}, but this millis reads version {schema}")
     return {name: value for name, value in document.items() if name != "schema"}
 
 
 def _first_problem(error: Any) -> str:
     """One line for the first problem of a pydantic ValidationError: field, what is wrong, near miss."""
     problem = error.errors()[0]
-    field = ".".join(str(part) for part in problem["loc"]) or "document"
+    field = ".".join(str(part) for part in problem["loc"]).replace("\n", " ") or "document"
     if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f"{field}: no such field"
     more = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"

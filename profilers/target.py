@@ -38,13 +38,15 @@ class Target:
 
     @staticmethod
     def parse(text: str) -> Target:
-        """Read `DEVICE:RUNTIME[?option=value&…]` or the path of a YAML file; raises TargetError."""
+        """Read `DEVICE:RUNTIME[?option=value&…]` or the path of a YAML file; raises TargetError, FileError."""
         if text.endswith((".yaml", ".yml")):
             return _from_file(Path(text))
         place, _, query = text.partition("?")
         device, colon, runtime = place.rpartition(":")
         if not colon or not device:
-            raise TargetError(f"target {text!r}: write DEVICE:RUNTIME, as in local:onnxruntime or local:litert?threads=2")
+            raise TargetError(
+                f"target {text!r}: write DEVICE:RUNTIME, as in local:onnxruntime or local:litert?threads=2"
+            )
         return Target(device=device, runtime=runtime, **_options(text, query))  # type: ignore[arg-type]
 
     @property
@@ -64,7 +66,10 @@ class Target:
 def _from_file(path: Path) -> Target:
     from profilers.files import read_yaml
 
-    return read_yaml(path, Target, kind="target")
+    try:
+        return read_yaml(path, Target, kind="target")
+    except TargetError as error:
+        raise TargetError(f"{path}: {error}") from None
 
 
 def _options(text: str, query: str) -> dict[str, str | int]:
@@ -74,8 +79,8 @@ def _options(text: str, query: str) -> dict[str, str | int]:
         if name in options:
             raise TargetError(f"target {text!r}: {name} is given twice")
         if name in {"threads", "batch"}:
-            if not (value.isascii() and value.isdigit()):
-                raise TargetError(f"target {text!r}: {name}={value} is not a whole number")
+            if not re.fullmatch("[0-9]{1,6}", value):
+                raise TargetError(f"target {text!r}: {name}={value!r} is not a whole number of at most six digits")
             options[name] = int(value)
         elif name in {"accelerator", "precision"}:
             options[name] = value
