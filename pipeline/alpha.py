@@ -1,0 +1,42 @@
+"""Architecture parameters: one alpha for every candidate of every decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.space import SearchSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Alpha:
+    """values: [L, K] for L decisions of at most K candidates; exists: [L, K], false beyond a decision's last one."""
+
+    space: SearchSpace
+    values: Tensor
+    exists: Tensor
+
+    @staticmethod
+    def initial(space: SearchSpace, generator: torch.Generator) -> Alpha:
+        """Near uniform: normal with a deviation of 1e-3, as in ProxylessNAS and DARTS."""
+        sizes = [len(layer.candidates) for layer in space.decisions]
+        exists = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+        values = 1e-3 * torch.randn(exists.shape, generator=generator)
+        return Alpha(space, values.requires_grad_(), exists)
+
+    def probability(self) -> Tensor:
+        """Softmax over each decision's candidates: [L, K], zero where there is none."""
+        return self._masked().softmax(dim=-1)
+
+    def log_probability(self) -> dict[str, dict[str, float]]:
+        """Decision name -> candidate label -> log-probability."""
+        rows = self._masked().detach().double().log_softmax(dim=-1).tolist()
+        return {
+            layer.name: dict(zip(layer.labels, row, strict=False))
+            for layer, row in zip(self.space.decisions, rows, strict=True)
+        }
+
+    def _masked(self) -> Tensor:
+        return self.values.masked_fill(~self.exists, -torch.inf)

@@ -1,0 +1,110 @@
+"""Random search: the baseline that every other strategy must beat, at equal cost and equal latency.
+
+Random networks at the budget are trained one after another; together they cost what the settings allow a search. The one
+that is best on the architecture split wins.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.architecture import Architecture
+from pipeline.budget import BudgetError
+from pipeline.checkpoint import load_weights, save_weights
+from pipeline.data.seeding import generator
+from pipeline.derivation import derive
+from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchResult, SearchSettings, SearchTask, Tried
+from pipeline.training import EpochResult, TrainSettings, train
+from profilers.blocks import build_chain
+
+# Networks are drawn from this share of the first budget up to all of it: a baseline of faster networks would be no
+# baseline. Where a space is too coarse for that, the floor gives way.
+FLOORS = (0.95, 0.9, 0.8, 0.0)
+
+
+def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
+    """Train `settings.networks` random networks within the budgets; goes on after the last finished epoch."""
+    tried = []
+    for number in range(task.settings.networks):
+        architecture = draw(task, number)
+        trained = train(
+            _fresh(task, architecture, number),
+            task.data,
+            _training(task.settings),
+            seed=task.seed + number,
+            checkpoint=task.folder / f"network{number}.checkpoint.safetensors",
+            on_epoch=lambda result, a=architecture, n=number: on_epoch(_epoch(task, a, n, result)),  # type: ignore[misc]
+        )
+        save_weights(_weights_path(task, architecture), trained.network)
+        tried.append(Tried(choices=architecture.labels, accuracy=trained.accuracy))
+    return SearchResult(strategy="random", space=task.space.name, tried=tuple(tried))
+
+
+def searched_weights(task: SearchTask, architecture: Architecture) -> nn.Module:
+    """The network of an architecture as the search trained it; raises FileError where it was not among those tried."""
+    network = build_chain(architecture.ops())
+    load_weights(_weights_path(task, architecture), network)
+    return network
+
+
+def draw(task: SearchTask, number: int) -> Architecture:
+    """Uniform over the space, but within the budgets: the best network of random scores (Gumbel, arXiv:1611.01144)."""
+    random = generator(task.seed, "network", number)
+    scores = {
+        layer.name: dict(zip(layer.labels, _gumbel(len(layer.candidates), random), strict=True))
+        for layer in task.space.decisions
+    }
+    for floor in FLOORS[:-1]:
+        try:
+            return derive(task.space, scores, task.goals, at_least=floor)
+        except BudgetError:
+            continue
+    return derive(task.space, scores, task.goals, at_least=FLOORS[-1])
+
+
+def search_cost(settings: SearchSettings) -> float:
+    """What a search may cost, in passes of one network over the weight split.
+
+    An architecture step of two paths (two forward passes, one backward pass to the activations) costs about what a
+    weight step does (one forward, one backward to activations and weights).
+    """
+    return settings.epochs + (settings.epochs - settings.warmup_epochs) / settings.weight_steps
+
+
+def _training(settings: SearchSettings) -> TrainSettings:
+    return TrainSettings(
+        epochs=max(1, round(search_cost(settings) / settings.networks)),
+        batch_size=settings.batch_size,
+        label_smoothing=settings.label_smoothing,
+    )
+
+
+def _gumbel(count: int, random: torch.Generator) -> list[float]:
+    uniform = torch.rand(count, generator=random, dtype=torch.float64).clamp_min(1e-12)
+    return (-(-uniform.log()).log()).tolist()  # type: ignore[no-any-return]
+
+
+def _fresh(task: SearchTask, architecture: Architecture, number: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.seed + number)
+        return build_chain(architecture.ops())
+
+
+def _weights_path(task: SearchTask, architecture: Architecture) -> Path:
+    return task.folder / ("-".join(map(str, architecture.choices)) + ".safetensors")
+
+
+def _epoch(task: SearchTask, architecture: Architecture, number: int, result: EpochResult) -> SearchEpoch:
+    expected = {str(goal.target): goal.table.network_ms(architecture.ops()) for goal in task.goals}
+    before = number * _training(task.settings).epochs
+    return SearchEpoch(
+        epoch=before + result.epoch,
+        phase="search",
+        loss=result.loss,
+        accuracy=max(result.raw_accuracy, result.ema_accuracy),
+        expected_ms=expected,
+        multiplier={},
+    )

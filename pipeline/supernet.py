@@ -1,0 +1,120 @@
+"""The supernet: every candidate of every layer with weights of its own, one path at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.architecture import Architecture
+from pipeline.space import SearchSpace
+from profilers.blocks import build_chain
+from profilers.operations import Identity
+
+
+class Supernet(nn.Module):
+    """All networks of a space in one. Weights are shared by the networks that choose the same candidate."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        super().__init__()
+        self.space = space
+        self.layers = nn.ModuleList(
+            nn.ModuleList(spec.module() for spec in layer.candidates) for layer in space.layers
+        )
+
+    def forward(self, x: Tensor, choices: Sequence[int]) -> Tensor:
+        """Logits of one path: [N, C, H, W] -> [N, classes]. `choices` is one candidate index per decision."""
+        for candidates, choice in zip(self.layers, self._per_layer(choices), strict=True):
+            x = candidates[choice](x)
+        return x
+
+    def forward_gated(self, x: Tensor, gates: Sequence[Gates]) -> Tensor:
+        """Logits of the active path, such that the gates of its rivals get their gradients too."""
+        remaining = iter(gates)
+        for candidates in self.layers:
+            x = next(remaining).apply(candidates, x) if len(candidates) > 1 else candidates[0](x)
+        return x
+
+    def derived(self, architecture: Architecture) -> nn.Sequential:
+        """The network of an architecture as a chain of its own, with a copy of the supernet's weights."""
+        network = build_chain(architecture.ops())
+        kept = (
+            candidates[choice]
+            for candidates, choice in zip(self.layers, self._per_layer(architecture.choices), strict=True)
+        )
+        operations = zip(architecture.ops(), kept, strict=True)
+        modules = [module for op, module in operations if not isinstance(op.operation, Identity)]
+        for copy, module in zip(network, modules, strict=True):
+            copy.load_state_dict(module.state_dict())
+        return network
+
+    def _per_layer(self, choices: Sequence[int]) -> Iterator[int]:
+        remaining = iter(choices)
+        return (next(remaining) if len(layer.candidates) > 1 else 0 for layer in self.space.layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """Binary gates of one decision: one candidate is active, its rivals are computed for their gradients alone.
+
+    candidates: the indices taking part; active: position of the active one among them; values: [len(candidates)], one
+    for the active and zero for the rest, carrying the graph back to the architecture parameters.
+    """
+
+    candidates: tuple[int, ...]
+    active: int
+    values: Tensor
+
+    def apply(self, modules: nn.ModuleList, x: Tensor) -> Tensor:
+        taking_part = [modules[index] for index in self.candidates]
+        output = taking_part[self.active](x)
+        return _GatedOutput.apply(output, self.values, x.detach(), taking_part, self.active)  # type: ignore[no-any-return]
+
+
+class _GatedOutput(torch.autograd.Function):
+    """Forward: the active output. Backward: dL/dg_j = sum(o_j * dL/do) for every candidate (arXiv:1812.00332, eq. 4).
+
+    The rivals' outputs are computed in backward, one at a time, so that memory stays that of one path.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        output: Tensor,
+        gates: Tensor,
+        x: Tensor,
+        modules: list[nn.Module],
+        active: int,
+    ) -> Tensor:
+        ctx.save_for_backward(output, x)
+        ctx.modules, ctx.active, ctx.dtype = modules, active, gates.dtype  # type: ignore[attr-defined]
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: torch.autograd.function.FunctionCtx, grad: Tensor
+    ) -> tuple[Tensor, Tensor, None, None, None]:
+        output, x = ctx.saved_tensors  # type: ignore[attr-defined]
+        with torch.no_grad():
+            outputs = (
+                output if j == ctx.active else module(x)  # type: ignore[attr-defined]
+                for j, module in enumerate(ctx.modules)  # type: ignore[attr-defined]
+            )
+            gate_grads = torch.stack([(o * grad).sum() for o in outputs])
+        return grad, gate_grads.to(ctx.dtype), None, None, None  # type: ignore[attr-defined]
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch normalisation by the batch's own statistics, with the running ones left alone."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
