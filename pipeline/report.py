@@ -1,0 +1,182 @@
+"""What a run found and how each number was obtained: `report.json`, and `report.html` with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pipeline.search_task import SearchEpoch
+from profilers.files import read_json, write_atomic, write_json
+from profilers.operations import OpSpec
+from profilers.target import Target
+
+SCHEMA = 1  # 1: first version
+
+_STRICT: dict[str, object] = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationPoint:
+    """A whole network that calibrated a table: what the calibrated table says of it, and what was measured."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    predicted_ms: float
+    measured_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReport:
+    """The found network on one target; `fastest_ms` and `slowest_ms` are the ends of the space, as predicted."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    target: str
+    runtime_version: str
+    budget: str  # as the user wrote it: 12ms, 40%
+    budget_ms: float
+    fastest_ms: float
+    slowest_ms: float
+    predicted_ms: float
+    measured_ms: float  # the median
+    p90_ms: float
+    spread: float  # interquartile range of the burst medians, relative to their median
+    samples: int
+    size_bytes: int
+    parity_max_abs_difference: float
+    parity_top1_agreement: float
+    bundle: str  # relative to the run
+    device: Mapping[str, str]
+    calibration: tuple[CalibrationPoint, ...] = ()
+
+    @property
+    def within_budget(self) -> bool:
+        return self.measured_ms <= self.budget_ms
+
+    @property
+    def error(self) -> float:
+        """How far measured lies from predicted, relative to predicted."""
+        return self.measured_ms / self.predicted_ms - 1
+
+    @property
+    def how(self) -> str:
+        """What every latency of this target was measured on, in one phrase."""
+        target = Target.parse(self.target)
+        threads = f"{target.threads} thread" + ("s" if target.threads > 1 else "")
+        settings = f"{target.accelerator}, {target.precision}, {threads}, batch {target.batch}"
+        return f"{target.runtime} {self.runtime_version} on {target.device} {settings}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockReport:
+    """One layer of the found network; `op` is the text of its OpSpec, an identity where the search removed it."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    name: str
+    op: str
+    label: str
+    macs: int
+    params: int
+    latency_ms: Mapping[str, float]
+
+    @property
+    def spec(self) -> OpSpec:
+        return OpSpec.parse(self.op)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPoint:
+    """One epoch of the training of the found network; accuracy on images kept from the training."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    epoch: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything a reader needs to judge a run. Accuracies are fractions of the test split, used once."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    millis_version: str
+    name: str
+    space: str
+    data: str
+    strategy: str
+    seed: int
+    budget_ms: Mapping[str, float]
+    accuracy: float
+    accuracy_interval: tuple[float, float]  # 95 %
+    test_images: int
+    params: int
+    macs: int
+    wall_s: float
+    stages: Mapping[str, float]  # seconds
+    targets: tuple[TargetReport, ...]
+    blocks: tuple[BlockReport, ...]
+    search: tuple[SearchEpoch, ...] = ()
+    train: tuple[TrainPoint, ...] = ()
+
+
+def write_report(report: Report, run: Path) -> None:
+    """Write `report.json` and `report.html` into the folder of a run."""
+    write_json(run / "report.json", {"schema": SCHEMA, **asdict(report)})
+    write_atomic(run / "report.html", render_html(report))
+
+
+def read_report(run: Path) -> Report:
+    """The report of a run; raises FileError naming file and field."""
+    return read_json(run / "report.json", Report, kind="report", schema=SCHEMA)
+
+
+def render_html(report: Report) -> str:
+    """One page that needs nothing else: styles and pictures inside, no script, no request."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from pipeline import pictures
+
+    loader = PackageLoader("pipeline")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= FORMATS
+    return environment.get_template("report.html").render(report=report, pictures=pictures)
+
+
+def significant(value: float) -> str:
+    """Three significant digits without an exponent: 0.0423, 1.56, 12.3, 1235."""
+    digits = next((places for places, top in enumerate((100, 10, 1, 0.1, 0.01)) if abs(value) >= top), 5)
+    return f"{value:.{digits}f}"
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def signed_percent(fraction: float, digits: int = 1) -> str:
+    return f"{100 * fraction:+.{digits}f} %".replace("-", "−")  # noqa: RUF001 - a minus sign
+
+
+def count(value: int) -> str:
+    """A number of things with the letter of its thousands: 812, 24.1 k, 1.21 M."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value >= size:
+            return f"{significant(value / size)} {unit}"
+    return str(value)
+
+
+def seconds(value: float) -> str:
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{significant(value)} s"
+
+
+FORMATS = {"ms": significant, "percent": percent, "count": count, "seconds": seconds}

@@ -1,0 +1,56 @@
+"""Parts of the machine that tests need: without one a test is skipped; under MILLIS_REQUIRE_ALL=1 it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Something a test needs that pip does not install; an optional one is never missed."""
+
+    find: Callable[[], str | Path | None]
+    install: str
+    optional: bool = False
+
+
+PARTS = {
+    "chromium": Part(
+        find=lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
+        install="apt-get install chromium",
+    ),
+    "fashion-mnist": Part(
+        find=lambda: Path("/usr/share/datasets/fashion-mnist"),
+        install="apt-get install dataset-fashion-mnist",
+    ),
+    "shared-data": Part(
+        find=lambda: CHECKOUT.parent / "shared" / "data",
+        install="put published tables into ../shared/data",
+        optional=True,
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], Path]:
+    """`require("chromium")` is the place of that part of the machine; the test is skipped, or fails, without it."""
+
+    def place_of(name: str) -> Path:
+        part = PARTS[name]
+        place = part.find()
+        if place is not None and Path(place).exists():
+            return Path(place)
+        message = f"{name} is not on this machine: {part.install}"
+        if os.environ.get("MILLIS_REQUIRE_ALL") == "1" and not part.optional:
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return place_of

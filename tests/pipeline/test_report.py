@@ -1,0 +1,312 @@
+"""The report: what it says, that it reads back, and how it looks in a browser."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import pictures
+from pipeline.report import (
+    BlockReport,
+    CalibrationPoint,
+    Report,
+    TargetReport,
+    TrainPoint,
+    count,
+    read_report,
+    render_html,
+    seconds,
+    significant,
+    write_report,
+)
+from pipeline.search_task import SearchEpoch
+from profilers.errors import FileError
+from profilers.operations import OpSpec
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+OPS = (
+    "conv in=16x16x1 out=16 kernel=3 stride=1 act=hswish",
+    "mbconv in=16x16x16 out=16 kernel=3 stride=1 expand=1 act=hswish se=0",
+    "mbconv in=16x16x16 out=24 kernel=5 stride=2 expand=3 act=hswish se=0",
+    "mbconv in=8x8x24 out=24 kernel=3 stride=1 expand=3 act=hswish se=0",
+    "identity in=8x8x24",
+    "mbconv in=8x8x24 out=40 kernel=7 stride=2 expand=6 act=hswish se=0",
+    "mbconv in=4x4x40 out=40 kernel=3 stride=1 expand=3 act=hswish se=10",
+    "identity in=4x4x40",
+    "mbconv in=4x4x40 out=64 kernel=5 stride=1 expand=6 act=hswish se=0",
+    "mbconv in=4x4x64 out=64 kernel=7 stride=1 expand=6 act=hswish se=0",
+    "conv in=4x4x64 out=128 kernel=1 stride=1 act=hswish",
+    "classifier in=4x4x128 out=10",
+)
+BASE_MS = 0.01  # what a call costs in the sample, whatever the layers
+OVERHEAD_MS = {"local:onnxruntime": 0.004, "local:litert?threads=2": 0.012}  # of each layer
+
+
+# Pairs of texts in one picture, or in one strip of blocks, whose boxes share more than a pixel each way.
+OVERLAPPING_TEXTS = """
+() => [...document.querySelectorAll("figure svg, figure .strip")].flatMap(picture => {
+  const texts = [...picture.querySelectorAll("text, span")].map(e => [e.textContent, e.getBoundingClientRect()]);
+  return texts.flatMap(([a, p], i) => texts.slice(i + 1).filter(([_, q]) =>
+    Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 &&
+    Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 1
+  ).map(([b]) => [a, b]));
+})
+"""
+
+
+def cost_ms(spec: OpSpec, target: str) -> float:
+    return 0 if spec.free else OVERHEAD_MS[target] + spec.cost.elements_moved / 3e6 + spec.macs / 2e7
+
+
+def sample_block(place: int, op: str) -> BlockReport:
+    spec = OpSpec.parse(op)
+    latency_ms = {target: cost_ms(spec, target) for target in OVERHEAD_MS}
+    return BlockReport(
+        name=f"layer{place}", op=op, label=spec.label, macs=spec.macs, params=spec.params, latency_ms=latency_ms
+    )
+
+
+def sample_target(target: str, *, miss: float) -> TargetReport:
+    """The sample network on one target, measured `miss` above its prediction."""
+    predicted_ms = BASE_MS + sum(cost_ms(OpSpec.parse(op), target) for op in OPS)
+    scales = [0.45 + 0.13 * step for step in range(12)]
+    return TargetReport(
+        target=target,
+        runtime_version="1.31.1",
+        budget="40%",
+        budget_ms=predicted_ms * 1.04,
+        fastest_ms=predicted_ms * 0.42,
+        slowest_ms=predicted_ms * 1.97,
+        predicted_ms=predicted_ms,
+        measured_ms=predicted_ms * (1 + miss),
+        p90_ms=predicted_ms * (1.04 + miss),
+        spread=0.012,
+        samples=1830,
+        size_bytes=412_300,
+        parity_max_abs_difference=2.4e-6,
+        parity_top1_agreement=1.0,
+        bundle="bundles/android" if "litert" in target else "bundles/server-cpu",
+        device={"cpu": "AMD EPYC 9R14", "cores": "2", "governor": "unknown", "os": "Linux 6.18 x86_64"},
+        calibration=tuple(
+            CalibrationPoint(
+                predicted_ms=predicted_ms * scale, measured_ms=predicted_ms * scale * (1 + 0.05 * math.sin(7 * scale))
+            )
+            for scale in scales
+        ),
+    )
+
+
+def sample_report() -> Report:
+    """What a run of the quickstart might report."""
+    targets = (sample_target("local:onnxruntime", miss=0.021), sample_target("local:litert?threads=2", miss=-0.034))
+    blocks = tuple(sample_block(place, op) for place, op in enumerate(OPS))
+    return Report(
+        millis_version="0.1.0",
+        name="quickstart",
+        space="mbconv-16",
+        data="digits",
+        strategy="proxyless",
+        seed=0,
+        budget_ms={target.target: target.budget_ms for target in targets},
+        accuracy=0.9833,
+        accuracy_interval=(0.9641, 0.9924),
+        test_images=360,
+        params=sum(block.params for block in blocks),
+        macs=sum(block.macs for block in blocks),
+        wall_s=221.4,
+        stages={"profile": 62.0, "search": 84.3, "train": 41.2, "export": 21.7, "package": 12.2},
+        targets=targets,
+        blocks=blocks,
+        search=tuple(search_epoch(epoch, targets) for epoch in range(1, 41)),
+        train=tuple(
+            TrainPoint(epoch=epoch, loss=0.5 + 1.8 * math.exp(-epoch / 6), accuracy=0.99 - 0.7 * math.exp(-epoch / 5))
+            for epoch in range(1, 31)
+        ),
+    )
+
+
+def search_epoch(epoch: int, targets: tuple[TargetReport, ...]) -> SearchEpoch:
+    fade = math.exp(-max(0, epoch - 8) / 7)
+    return SearchEpoch(
+        epoch=epoch,
+        phase="warmup" if epoch <= 8 else "search",
+        loss=0.4 + 1.9 * math.exp(-epoch / 9),
+        accuracy=0.96 - 0.8 * math.exp(-epoch / 7) + 0.01 * math.sin(3 * epoch),
+        expected_ms={t.target: t.budget_ms * (0.98 + 0.4 * fade + 0.01 * math.sin(2 * epoch)) for t in targets},
+        multiplier={t.target: 1 - fade for t in targets},
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return sample_report()
+
+
+def test_a_written_report_reads_back_equal(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    assert read_report(tmp_path) == report
+
+
+def test_the_json_holds_what_other_programs_rely_on(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert {"schema", "budget_ms", "accuracy", "params", "macs", "wall_s"} <= document.keys()
+    for target in document["targets"]:
+        assert {"target", "predicted_ms", "measured_ms", "p90_ms", "bundle"} <= target.keys()
+
+
+def test_a_report_of_another_schema_is_refused(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    path = tmp_path / "report.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(FileError, match="version 99, but this millis reads version 1"):
+        read_report(tmp_path)
+
+
+def test_a_field_of_the_wrong_kind_is_named(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    path = tmp_path / "report.json"
+    path.write_text(path.read_text().replace('"samples": 1830', '"samples": "many"'))
+    with pytest.raises(FileError, match=r"targets\.0\.samples"):
+        read_report(tmp_path)
+
+
+def test_the_same_report_gives_the_same_page(report: Report) -> None:
+    assert render_html(report) == render_html(sample_report())
+
+
+def test_identifiers_on_the_page_are_unique_and_each_reference_has_one(report: Report) -> None:
+    page = render_html(report)
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)) <= {(i, "") for i in identifiers} | {
+        ("", i) for i in identifiers
+    }
+
+
+def test_every_latency_is_shown_with_how_it_was_obtained(report: Report) -> None:
+    page = render_html(report)
+    for phrase in ("onnxruntime 1.31.1 on local cpu, fp32, 1 thread, batch 1", "1,830 inferences", "spread of 1.2 %"):
+        assert phrase in page
+
+
+def test_a_name_with_markup_is_text(report: Report) -> None:
+    page = render_html(replace(report, name="<script>alert(1)</script> & more"))
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+
+
+def test_a_network_over_its_budget_is_said_to_be(report: Report) -> None:
+    late = replace(report.targets[0], measured_ms=report.targets[0].budget_ms * 1.2)
+    assert "over budget" in render_html(replace(report, targets=(late,)))
+    assert "over budget" not in render_html(report)
+
+
+def test_a_run_without_curves_or_calibration_still_has_a_page(report: Report) -> None:
+    targets = tuple(replace(target, calibration=()) for target in report.targets)
+    page = render_html(replace(report, targets=targets, search=(), train=()))
+    assert page.count("<svg") == 2 * len(targets)
+
+
+def test_the_shares_of_the_layers_and_the_call_itself_make_up_the_prediction(report: Report) -> None:
+    target = report.targets[0]
+    blocks = pictures.strip(report, target)
+    assert sum(block.share for block in blocks) == pytest.approx(1 - BASE_MS / target.predicted_ms)
+    assert [block.label for block in blocks if block.removed] == ["identity", "identity"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0.00000"), (0.04231, "0.0423"), (0.9996, "1.000"), (12.34, "12.3"), (1234.6, "1235")]
+)
+def test_numbers_have_about_three_significant_digits(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+@given(st.floats(min_value=0.001, max_value=1e6))
+def test_a_shown_number_is_within_half_a_percent_of_the_number(value: float) -> None:
+    assert float(significant(value)) == pytest.approx(value, rel=5.1e-3)
+
+
+def test_counts_and_durations_carry_their_units() -> None:
+    assert [count(n) for n in (812, 24_130, 1_210_000)] == ["812", "24.1 k", "1.21 M"]
+    assert [seconds(s) for s in (4.2, 221.4, 7320)] == ["4.20 s", "3 min 41 s", "2 h 2 min"]
+
+
+@pytest.fixture(scope="module")
+def browser(require: Callable[[str], Path]) -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["quic", "background-networking", "component-update", "sync", "gpu"]
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)]
+    chromium = require("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    write_report(report, run)
+    return run / "report.html"
+
+
+@pytest.fixture(params=[(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+def page(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The sample report in a window; closing it checks that nothing was logged and nothing but the file was loaded."""
+    width, scheme = request.param
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    yield page
+    page.close()
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:")] == [file.as_uri()]
+
+
+def test_the_page_fits_its_window_even_with_the_table_of_layers_open(page: Page) -> None:
+    page.locator("summary").click()
+    assert page.locator("table.layers").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+
+
+def test_every_picture_is_there_and_large_enough_to_read(page: Page, report: Report) -> None:
+    boxes = [svg.bounding_box() for svg in page.locator("figure svg").all()]
+    assert len(boxes) == 2 * len(report.targets) + 2
+    assert all(box and box["width"] > 300 and box["height"] > 100 for box in boxes)
+    blocks = page.locator(".strip .box").all()
+    assert len(blocks) == len(report.targets) * sum(not block.spec.free for block in report.blocks)
+    assert all(block.is_visible() for block in blocks)
+
+
+def test_no_two_texts_of_a_picture_overlap(page: Page) -> None:
+    overlaps = page.evaluate(OVERLAPPING_TEXTS)
+    assert overlaps == []
+
+
+def test_colours_follow_the_theme(page: Page, request: pytest.FixtureRequest) -> None:
+    dark = "dark" in request.node.name
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    text = page.evaluate("getComputedStyle(document.querySelector('svg text')).fill")
+    assert (brightness(background) < brightness(text)) == dark
+
+
+def brightness(colour: str) -> int:
+    """Of a colour as browsers write it: rgb(27, 31, 36)."""
+    return sum(int(part) for part in re.findall(r"\d+", colour)[:3])
