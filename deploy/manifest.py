@@ -1,0 +1,200 @@
+"""The manifest of a bundle: what it holds, how to feed it, and how each of its numbers was obtained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+from deploy.parity import Parity
+from profilers.artifact import Format, Layout, TensorSpec
+from profilers.files import check, read_json
+
+SCHEMA = 1  # 1: first version.
+
+MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = "manifest.schema.json"
+
+_KIND = "bundle manifest"
+_Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
+
+Positive = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(1)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Text = Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The network that was chosen: one label for each decision of its space."""
+
+    space: Text
+    choices: dict[str, str]
+    params: Count
+    macs: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """The compiled file and what goes in and out of it."""
+
+    path: Text
+    format: Format
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """From an image to the model's input: `(pixel * scale - mean) / std`, one mean and one std for all channels.
+
+    `channels` 3 is RGB, 1 is luma (ITU-R 601). `resize` "fit-bilinear" cuts the largest centred part with the ratio of
+    height and width and resizes it with Pillow's BILINEAR, a triangle filter as wide as the reduction: no aliasing.
+    """
+
+    height: Count
+    width: Count
+    channels: Literal[1, 3]
+    scale: Positive
+    mean: float
+    std: Positive
+    layout: Layout
+    dtype: Literal["float32"]
+    resize: Literal["fit-bilinear"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenTensor:
+    """Raw little-endian float32 values of all golden images, one after another."""
+
+    path: Text
+    shape: tuple[Count, ...]
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """Inputs as the model takes them and the outputs it gave; `tolerance` is the largest difference of a logit."""
+
+    inputs: GoldenTensor
+    outputs: GoldenTensor
+    tolerance: Positive
+
+    def __post_init__(self) -> None:
+        if len(self.inputs.shape) != 4 or len(self.outputs.shape) != 2:
+            raise ValueError("inputs have four sizes and outputs two, images first")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Latency of the compiled file, with everything needed to know what the number means."""
+
+    target: Text
+    runtime: Text
+    runtime_version: Text
+    threads: Count
+    precision: Text
+    budget_ms: Positive
+    predicted_ms: Positive
+    measured_ms: Positive  # median of the burst medians
+    p90_ms: Positive
+    spread: Annotated[float, Ge(0)]  # interquartile range of the burst medians, relative to their median
+    samples: Count
+    protocol: Text  # how it was measured, in words
+    device: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """Test images given their right class, and the 95 % Wilson score interval of that fraction."""
+
+    correct: Annotated[int, Ge(0)]
+    images: Count
+    top1: Fraction
+    low_95: Fraction
+    high_95: Fraction
+
+    @staticmethod
+    def of(*, correct: int, images: int) -> Accuracy:
+        low, high = wilson_interval(correct, images)
+        return Accuracy(correct=correct, images=images, top1=correct / images, low_95=low, high_95=high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The data that the network was trained and tested on."""
+
+    name: Text
+    description: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRecord:
+    """One file of the bundle; `path` is relative, with forward slashes."""
+
+    path: Text
+    sha256: Text
+    size_bytes: Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything a program needs to use and check a bundle. `files` lists all but the manifest and the checksums."""
+
+    # The root's setting holds for every record inside.
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
+
+    name: Text
+    packager: Text
+    network: Network
+    model: Model
+    labels: Text
+    example: Text
+    preprocessing: Preprocessing
+    golden: Golden
+    measured: Measured
+    accuracy: Accuracy
+    parity: Parity
+    data: Data | None
+    versions: dict[str, str]
+    files: tuple[FileRecord, ...]
+
+
+def wilson_interval(correct: int, images: int) -> tuple[float, float]:
+    """95 % score interval of a fraction (Wilson 1927): unlike the normal one it neither leaves 0..1 nor collapses."""
+    if not 0 <= correct <= images or images < 1:
+        raise ValueError(f"{correct} correct of {images} images is no fraction")
+    fraction, z2 = correct / images, _Z95**2
+    centre = fraction + z2 / (2 * images)
+    half = _Z95 * math.sqrt(fraction * (1 - fraction) / images + z2 / (4 * images**2))
+    low, high = ((centre + side * half) / (1 + z2 / images) for side in (-1, 1))
+    return max(0.0, min(low, fraction)), min(1.0, max(high, fraction))
+
+
+def as_document(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as it stands in its JSON file."""
+    return {"schema": SCHEMA, **asdict(manifest)}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest; raises FileError naming file and field."""
+    return read_json(path, Manifest, kind=_KIND, schema=SCHEMA)
+
+
+def checked(manifest: Manifest, path: Path) -> Manifest:
+    """The manifest as a reader of `path` would see it; raises FileError where a field is not what it says."""
+    return check(as_document(manifest), Manifest, path=path, kind=_KIND, schema=SCHEMA)
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON schema of the manifest's file."""
+    from pydantic import TypeAdapter
+
+    schema = TypeAdapter(Manifest).json_schema()
+    schema["properties"] = {"schema": {"const": SCHEMA, "title": "Schema"}, **schema["properties"]}
+    schema["required"] = ["schema", *schema["required"]]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

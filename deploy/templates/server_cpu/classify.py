@@ -1,0 +1,61 @@
+"""Classify an image: `python classify.py image.png`.
+
+Needs numpy, onnxruntime and pillow. Reads manifest.json beside it for the model, its preprocessing and the settings
+with which its latency was measured.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+HERE = Path(__file__).resolve().parent
+
+
+def load_session(manifest: dict[str, Any]) -> onnxruntime.InferenceSession:
+    """The model with the session options that were measured."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = manifest["measured"]["threads"]
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    path = HERE / manifest["model"]["path"]
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def preprocess(image: Image.Image, spec: dict[str, Any]) -> np.ndarray:
+    """An image of any size as the model takes it: float32 [1, C, H, W]."""
+    upright = ImageOps.exif_transpose(image).convert("L" if spec["channels"] == 1 else "RGB")
+    image = ImageOps.fit(upright, (spec["width"], spec["height"]), method=Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.float32).reshape(1, spec["height"], spec["width"], spec["channels"])
+    normalised = (pixels * spec["scale"] - spec["mean"]) / spec["std"]
+    return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponentials = np.exp(logits - logits.max())
+    return np.asarray(exponentials / exponentials.sum())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Classify an image.")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--top", type=int, default=3, help="how many labels to print (default 3)")
+    arguments = parser.parse_args()
+
+    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    labels = (HERE / manifest["labels"]).read_text(encoding="utf-8").splitlines()
+    session = load_session(manifest)
+    with Image.open(arguments.image) as image:
+        inputs = preprocess(image, manifest["preprocessing"])
+    (logits,) = session.run(None, {session.get_inputs()[0].name: inputs})
+    probabilities = softmax(logits[0])
+    for index in np.argsort(-probabilities)[: arguments.top]:
+        print(f"{labels[index]}\t{probabilities[index]:.4f}")
+
+
+if __name__ == "__main__":
+    main()

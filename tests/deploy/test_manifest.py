@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.bundle import Bundle
+from deploy.manifest import MANIFEST, MANIFEST_SCHEMA, Accuracy, manifest_schema, read_manifest, wilson_interval
+from profilers.errors import FileError
+
+counts = st.integers(1, 100_000).flatmap(lambda images: st.tuples(st.integers(0, images), st.just(images)))
+
+
+@given(counts)
+def test_the_interval_holds_the_fraction_and_stays_within_0_and_1(count: tuple[int, int]) -> None:
+    correct, images = count
+    low, high = wilson_interval(correct, images)
+    assert 0 <= low <= correct / images <= high <= 1
+    assert low < high
+
+
+@given(counts)
+def test_the_interval_of_errors_mirrors_that_of_successes(count: tuple[int, int]) -> None:
+    correct, images = count
+    low, high = wilson_interval(correct, images)
+    assert wilson_interval(images - correct, images) == pytest.approx((1 - high, 1 - low))
+
+
+@given(counts, st.integers(2, 50))
+def test_more_images_narrow_the_interval(count: tuple[int, int], factor: int) -> None:
+    correct, images = count
+    low, high = wilson_interval(correct, images)
+    narrow_low, narrow_high = wilson_interval(correct * factor, images * factor)
+    assert narrow_high - narrow_low < high - low
+
+
+@pytest.mark.parametrize(
+    ("correct", "images", "expected"),
+    [(0, 10, (0, 0.27753)), (5, 10, (0.23659, 0.76341)), (81, 263, (0.25527, 0.36617))],
+)
+def test_the_interval_is_the_published_one(correct: int, images: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(correct, images) == pytest.approx(expected, abs=5e-5)
+
+
+@pytest.mark.parametrize(("correct", "images"), [(0, 0), (-1, 10), (11, 10)])
+def test_no_fraction_has_no_interval(correct: int, images: int) -> None:
+    with pytest.raises(ValueError, match="no fraction"):
+        Accuracy.of(correct=correct, images=images)
+
+
+def test_a_manifest_reads_back_as_it_was_written(bundle: Bundle) -> None:
+    assert read_manifest(bundle.folder / MANIFEST) == bundle.manifest
+
+
+def test_the_shipped_schema_names_every_field_of_the_manifest(bundle: Bundle) -> None:
+    schema = json.loads((bundle.folder / MANIFEST_SCHEMA).read_text())
+    assert schema == manifest_schema()
+    document = json.loads((bundle.folder / MANIFEST).read_text())
+    assert set(schema["properties"]) == set(schema["required"]) == set(document)
+    measured = schema["$defs"]["Measured"]
+    assert set(measured["properties"]) == set(measured["required"]) == set(document["measured"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        (lambda document: document.pop("golden"), "golden"),
+        (lambda document: document.update(extra=1), "extra: no such field"),
+        (lambda document: document["measured"].update(measured=1), "measured.measured: no such field"),
+        (lambda document: document["measured"].update(p90_ms=0), "measured.p90_ms: input should be greater than 0"),
+        (lambda document: document["measured"].update(spread=float("inf")), "measured.spread"),
+        (lambda document: document["accuracy"].update(top1=98.6), "accuracy.top1"),
+        (lambda document: document["golden"]["outputs"].update(shape=[40]), "golden: .*four sizes"),
+        (lambda document: document.update(schema=2), "schema: .*version 2, .*reads version 1"),
+    ],
+)
+def test_a_wrong_manifest_is_an_error_naming_the_field(
+    edit: Callable[[dict[str, Any]], object], complaint: str, server: Bundle, tmp_path: Path
+) -> None:
+    document = json.loads((server.folder / MANIFEST).read_text())
+    edit(document)
+    path = tmp_path / "edited.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(FileError, match=rf"edited\.json: {complaint}"):
+        read_manifest(path)
