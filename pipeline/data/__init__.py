@@ -1,0 +1,47 @@
+"""Data sets: digits is built in, the others are found on this machine and downloaded only when asked.
+
+Adding one takes a function `Request -> Official` and a line in `DATASETS`. Nothing here imports a library before a data
+set is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.data.cifar import load_cifar10, load_cifar100
+from pipeline.data.digits import load_digits
+from pipeline.data.fashion_mnist import load_fashion_mnist
+from pipeline.data.imagefolder import load_imagefolder
+from pipeline.data.request import DataError, Request
+from pipeline.data.splits import Augment, Data, Normalisation, Official, Split
+
+__all__ = ["DATASETS", "Augment", "Data", "DataError", "Normalisation", "Official", "Request", "Split", "load_data"]
+
+DATASETS: dict[str, Callable[[Request], Official]] = {
+    "digits": load_digits,
+    "fashion-mnist": load_fashion_mnist,
+    "cifar10": load_cifar10,
+    "cifar100": load_cifar100,
+    "imagefolder": load_imagefolder,
+}
+
+
+def load_data(
+    name: str, *, resolution: int | None = None, root: Path | None = None, download: bool = False, seed: int = 0
+) -> Data:
+    """The data set of that name, divided for a search; `imagefolder:PATH` reads folders of images.
+
+    `resolution` is the side of the square images, None for the data set's own; `root` is where data sets lie. `seed`
+    divides the training images into weight and architecture split; the test split is the same for every seed.
+    Raises DataError.
+    """
+    kind, _, path = name.partition(":")
+    if kind not in DATASETS:
+        raise DataError(f"data {name!r}: no such data set; there are: {', '.join(DATASETS)}:PATH")
+    if bool(path) != (kind == "imagefolder"):
+        raise DataError(f"data {name!r}: write imagefolder:PATH for folders of images, and other names without a path")
+    if resolution is not None and resolution < 1:
+        raise DataError(f"data {name!r}: resolution={resolution} must be at least 1")
+    request = Request(name=name, path=Path(path), resolution=resolution, root=root, download=download)
+    return Data.divided(name, DATASETS[kind](request), seed=seed)
