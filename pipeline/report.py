@@ -47,7 +47,7 @@ class TargetReport:
     size_bytes: int
     parity_max_abs_difference: float
     parity_top1_agreement: float
-    bundle: str  # relative to the run
+    bundle: str  # relative to the run; empty where none was asked for
     device: Mapping[str, str]
     calibration: tuple[CalibrationPoint, ...] = ()
 

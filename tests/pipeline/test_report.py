@@ -213,6 +213,11 @@ def test_a_network_over_its_budget_is_said_to_be(report: Report) -> None:
     assert "over budget" not in render_html(report)
 
 
+def test_a_target_without_a_bundle_links_to_none(report: Report) -> None:
+    page = render_html(replace(report, targets=(replace(report.targets[0], bundle=""),)))
+    assert "bundles/" not in page
+
+
 def test_a_run_without_curves_or_calibration_still_has_a_page(report: Report) -> None:
     targets = tuple(replace(target, calibration=()) for target in report.targets)
     page = render_html(replace(report, targets=targets, search=(), train=()))
