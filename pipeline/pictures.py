@@ -53,6 +53,7 @@ _STYLE = mpl.RcParams(
         "legend.fontsize": 10,
         "legend.frameon": False,
         "lines.linewidth": 1.8,
+        "lines.markersize": 4,
         "svg.fonttype": "none",
         "svg.hashsalt": "millis",
         "text.color": INK,
@@ -184,11 +185,12 @@ def search_curves(report: Report) -> str:
         for axes, target in zip(panels, targets, strict=False):
             points = [(p.epoch, p.expected_ms[target.target]) for p in report.search if target.target in p.expected_ms]
             axes.set_title(f"expected latency on {target.target}, ms")
-            axes.plot(*zip(*points, strict=True), color=PREDICTED)
+            axes.plot(*zip(*points, strict=True), marker=".", color=PREDICTED)
             axes.axhline(target.budget_ms, color=INK, lw=1, ls=(0, (4, 3)))
             _beside(axes, target.budget_ms, f"budget\n{significant(target.budget_ms)}", colour=INK)
         panels[-1].set_title("accuracy in the search, %")
-        panels[-1].plot([p.epoch for p in report.search], [100 * p.accuracy for p in report.search], color=ACCURACY)
+        epochs, accuracies = [p.epoch for p in report.search], [100 * p.accuracy for p in report.search]
+        panels[-1].plot(epochs, accuracies, marker=".", color=ACCURACY)
         _shade_warmup(panels, report.search)
         return _svg(figure, "search", "Expected latency and accuracy over the search")
 
@@ -200,9 +202,9 @@ def training_curves(points: Sequence[TrainPoint]) -> str:
         figure = Figure(figsize=(_WIDTH, 3.5))
         loss, accuracy = _panels(figure, 2)
         loss.set_title("training loss")
-        loss.plot(epochs, [point.loss for point in points], color=MUTED)
+        loss.plot(epochs, [point.loss for point in points], marker=".", color=MUTED)
         accuracy.set_title("accuracy, %")
-        accuracy.plot(epochs, [100 * point.accuracy for point in points], color=ACCURACY)
+        accuracy.plot(epochs, [100 * point.accuracy for point in points], marker=".", color=ACCURACY)
         return _svg(figure, "training", "Loss and accuracy over the training")
 
 
@@ -222,7 +224,7 @@ def _shade_warmup(panels: Iterable[Axes], points: Sequence[SearchEpoch]) -> None
     warmup = [point.epoch for point in points if point.phase == "warmup"]
     if warmup:
         for axes in panels:
-            axes.axvspan(min(warmup), max(warmup), color=SHADE, lw=0)
+            axes.axvspan(min(warmup) - 0.5, max(warmup) + 0.5, color=SHADE, lw=0)
 
 
 def _beside(axes: Axes, height: float, text: str, colour: str = MUTED) -> None:

@@ -224,6 +224,11 @@ def test_a_run_without_curves_or_calibration_still_has_a_page(report: Report) ->
     assert page.count("<svg") == 2 * len(targets)
 
 
+def test_a_single_epoch_is_drawn_as_a_point(report: Report) -> None:
+    marker = r'<use [^>]*style="fill: var\(--accuracy\)'
+    assert len(re.findall(marker, pictures.training_curves(report.train[:1]))) == 1
+
+
 def test_the_shares_of_the_layers_and_the_call_itself_make_up_the_prediction(report: Report) -> None:
     target = report.targets[0]
     blocks = pictures.strip(report, target)
