@@ -40,6 +40,13 @@ class Calibration:
     def network_ms(self, network: MeasuredNetwork) -> float:
         return self.base_ms + self.scale * network.sum_ms + self.per_op_ms * network.ops
 
+    def describe(self) -> str:
+        """How far plain sum and calibrated sum are from the networks that were measured, mean of absolute errors."""
+        plain = [abs(network.sum_ms / network.measured_ms - 1) for network in self.networks]
+        fitted = [abs(self.network_ms(network) / network.measured_ms - 1) for network in self.networks]
+        count = len(self.networks)
+        return f"{count} networks off by {sum(fitted) / count:.1%} (plain sums by {sum(plain) / count:.1%})"
+
 
 def calibrate(isolated_ms: Iterable[float], networks: Sequence[MeasuredNetwork]) -> Calibration:
     """Fit the three numbers to relative errors by non-negative least squares; without networks, the plain sum."""

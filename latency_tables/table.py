@@ -69,6 +69,13 @@ class LatencyTable:
         """Predicted latency of a network, ms."""
         return self.calibration.base_ms + sum(self.op_ms(op) for op in ops)
 
+    def summary(self) -> str:
+        """One line: what was measured, how steady it was, how well the calibration fits its own networks."""
+        text = f"{self.target}: {len(self.entries)} operations, {len(self.noisy)} noisy"
+        if not self.calibration.networks:
+            return f"{text}, not calibrated on whole networks"
+        return f"{text}, {self.calibration.describe()}"
+
     @property
     def noisy(self) -> tuple[OpSpec, ...]:
         """The operations whose times never settled."""

@@ -77,3 +77,12 @@ class Goal:
     @property
     def target(self) -> Target:
         return self.table.target
+
+    def require_reachable(self, space: SearchSpace) -> None:
+        """Raise BudgetError where even the fastest network of the space is slower."""
+        fastest_ms = Reach.of(space, self.table).fastest_ms
+        if fastest_ms > self.budget_ms:
+            raise BudgetError(
+                f"no network of {space.name} meets {self.budget_ms:.4g} ms on {self.target}; "
+                f"the fastest reachable is {fastest_ms:.4g} ms"
+            )

@@ -28,6 +28,12 @@ class Protocol:
     steady_spread: float = 0.03
     sentinel_drift: float = 0.05
 
+    def describe(self) -> str:
+        return (
+            f"{self.name}: median of {self.rounds} to {self.max_rounds} burst medians; a burst is {self.warmup_runs} or more "
+            f"warm-up runs, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
+        )
+
 
 PROTOCOLS = {
     protocol.name: protocol

@@ -41,6 +41,8 @@ class OnnxRuntime:
             raise CompileError(f"{path.name}: torch.onnx.export refused the module: {error}") from error
         if program is None:
             raise CompileError(f"{path.name}: torch.onnx.export gave no program")
+        for node in program.model.graph.all_nodes():  # the exporter's stack traces, paths of this machine in them
+            node.metadata_props.clear()
         program.save(path)
         with torch.no_grad():
             shape = tuple(network(example).shape)

@@ -1,0 +1,27 @@
+"""The commands of `millis`, grouped by what a user does."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.cli import running, tables
+
+app = typer.Typer(
+    name="millis",
+    help="Find a network that meets a latency budget on the device in your hand; measured, not guessed.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(tables.spaces)
+app.command()(tables.count)
+app.command()(tables.profile)
+app.add_typer(tables.table_app, name="table", help="Show and compare latency tables.")
+app.command()(running.search)
+app.command()(running.derive)
+app.command()(running.train)
+app.command()(running.export)
+app.command()(running.verify)
+app.command()(running.report)
+app.command()(running.run)

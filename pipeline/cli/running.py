@@ -1,0 +1,261 @@
+"""Commands that search, train, export and verify; each works on the folder of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.console import ProgressBars, facts, print_table, show
+from pipeline.cli.tables import Json
+
+if TYPE_CHECKING:
+    from pipeline.architecture import Architecture
+    from pipeline.plan import Plan
+    from pipeline.report import Report
+    from pipeline.run import Run
+
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the run.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is not on this machine.")]
+Budgets = Annotated[
+    list[str],
+    typer.Option("--budget", help="12ms, or 40% of the way from fastest to slowest; one for all tables or one each."),
+]
+
+
+def search(
+    space: Annotated[str, typer.Option(help="The search space; see millis spaces.")],
+    table: Annotated[list[Path], typer.Option(help="A latency table; repeat for several targets.")],
+    budget: Budgets,
+    data: Annotated[str, typer.Option(help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH.")],
+    output: Output,
+    strategy: Annotated[str, typer.Option(help="proxyless or random.")] = "proxyless",
+    epochs: Annotated[int, typer.Option(help="Passes over the training data that the search may cost.")] = 40,
+    warmup_epochs: Annotated[int, typer.Option(help="Of them, with weights alone learning.")] = 10,
+    seed: Annotated[int, typer.Option(help="Fixes every random draw.")] = 0,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Search a network for a latency budget, and derive it."""
+    from latency_tables.table_file import load_table
+    from pipeline.plan import Plan, TargetPlan
+    from pipeline.search_task import SearchSettings
+    from pipeline.stage import run_stage
+    from pipeline.stages import SEARCH
+
+    budgets = _one_each(budget, len(table))
+    try:
+        targets = tuple(
+            TargetPlan(target=str(load_table(path).target), budget=text, table=str(path))
+            for path, text in zip(table, budgets, strict=True)
+        )
+        settings = SearchSettings(strategy=strategy, epochs=epochs, warmup_epochs=warmup_epochs)
+        plan = Plan(name=output.name, space=space, data=data, targets=targets, seed=seed, search=settings)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    plan.save(output)
+    with ProgressBars() as bars:
+        current = _run(output, plan, bars, download)
+        run_stage(SEARCH, current)
+        _derive(current, confirm=False).save(current.architecture_path)
+    _show_architecture(current, json)
+
+
+def derive(
+    run: RunFolder,
+    budget: Annotated[list[str] | None, typer.Option(help="Another budget; one for all targets or one each.")] = None,
+    table: Annotated[list[Path] | None, typer.Option(help="Another table instead of each target's own.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Measure the network on its targets, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Derive a network from a finished search under another budget, or from another table."""
+    from latency_tables.table_file import load_table
+    from pipeline.plan import load_plan
+
+    plan = load_plan(run)
+    try:
+        if table:
+            budgets = _one_each(budget or [target.budget for target in plan.targets], len(table))
+            targets = [
+                replace(plan.targets[0], target=str(load_table(path).target), table=str(path), budget=text, bundle=None)
+                for path, text in zip(table, budgets, strict=True)
+            ]
+        else:
+            budgets = _one_each(budget or [target.budget for target in plan.targets], len(plan.targets))
+            targets = [replace(target, budget=text) for target, text in zip(plan.targets, budgets, strict=True)]
+        plan = replace(plan, targets=tuple(targets))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with ProgressBars() as bars:
+        current = _run(run, plan, bars)
+        architecture = _derive(current, confirm=confirm)
+        plan.save(run)
+        architecture.save(current.architecture_path)
+    _show_architecture(current, json)
+
+
+def train(run: RunFolder, download: Download = False, json: Json = False) -> None:
+    """Train the derived network; then test it, once."""
+    from pipeline.plan import load_plan
+    from pipeline.stage import run_stage
+    from pipeline.stages import TRAIN
+    from pipeline.stages.train import read_train_record
+
+    with ProgressBars() as bars:
+        current = _run(run, load_plan(run), bars, download)
+        run_stage(TRAIN, current)
+    record = read_train_record(current)
+    found = {
+        "accuracy": record.test_correct / record.test_images,
+        "test_images": record.test_images,
+        "validation_accuracy": record.validation_accuracy,
+        "weights": str(current.weights_path),
+    }
+    show(found, json, lambda: facts(found))
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[str, typer.Option(help="Bundles to make, as in android,server-cpu.")],
+    json: Json = False,
+) -> None:
+    """Export the trained network, measure the files, and pack a bundle for each kind of target."""
+    from pipeline.plan import load_plan
+    from pipeline.stage import run_stage
+    from pipeline.stages import EXPORT, MEASURE, PACKAGE
+    from pipeline.stages.package import assign_bundles
+
+    plan = assign_bundles(load_plan(run), to.split(","))
+    plan.save(run)
+    with ProgressBars() as bars:
+        current = _run(run, plan, bars)
+        for stage in (EXPORT, MEASURE, PACKAGE):
+            run_stage(stage, current)
+    bundles = [str(run / "bundles" / target.bundle) for target in plan.targets if target.bundle]
+    show({"bundles": bundles}, json, lambda: print("\n".join(bundles)))
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder or .zip.", metavar="BUNDLE")], json: Json = False
+) -> None:
+    """Check a bundle on this machine: checksums, manifest, golden inputs and outputs."""
+    from deploy.verify import verify as check
+
+    checked = check(bundle)
+    found = [{"check": each.name, "done": each.done, "detail": each.detail} for each in checked.checks]
+
+    def text() -> None:
+        for each in checked.checks:
+            print(f"{'ok     ' if each.done else 'skipped'}  {each.name}: {each.detail}")
+
+    show({"bundle": str(bundle), "complete": checked.complete, "checks": found}, json, text)
+
+
+def report(run: RunFolder, json: Json = False) -> None:
+    """Write report.json and report.html of a run, and print the result."""
+    from pipeline.plan import load_plan
+    from pipeline.stage import run_stage
+    from pipeline.stages import REPORT
+
+    with ProgressBars() as bars:
+        current = _run(run, load_plan(run), bars)
+        run_stage(REPORT, current)
+    _show_report(current, json)
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, .yaml.", metavar="RECIPE")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder of the run; by default runs/<recipe>.")
+    ] = None,
+    download: Download = False,
+    json: Json = False,
+) -> None:
+    """Do everything: profile, search, derive, train, export, measure, package, report. Finished stages are skipped."""
+    from pipeline.plan import load_recipe
+    from pipeline.stage import run_stage
+    from pipeline.stages import STAGES
+
+    plan = load_recipe(recipe)
+    folder = output or Path("runs") / recipe.stem
+    plan.save(folder)
+    with ProgressBars() as bars:
+        current = _run(folder, plan, bars, download)
+        for stage in STAGES:
+            run_stage(stage, current)
+    _show_report(current, json)
+
+
+def _run(folder: Path, plan: Plan, bars: ProgressBars, download: bool = False) -> Run:
+    from pipeline.run import Run
+
+    return Run(folder=folder, plan=plan, watch=bars, download=download)
+
+
+def _derive(current: Run, *, confirm: bool) -> Architecture:
+    from pipeline.search_task import SearchResult
+    from pipeline.stages.derive import derive_confirmed
+
+    result = SearchResult.load(current.search_result_path)
+    return derive_confirmed(current, result) if confirm else result.derive(current.space, current.goals)
+
+
+def _one_each(budgets: list[str], count: int) -> list[str]:
+    if len(budgets) not in {1, count}:
+        raise typer.BadParameter(f"{len(budgets)} budgets for {count} targets; give one for all or one each")
+    return budgets * count if len(budgets) == 1 else budgets
+
+
+def _show_architecture(current: Run, as_json: bool) -> None:
+    architecture = current.architecture()
+    predicted = {str(goal.target): goal.table.network_ms(architecture.ops()) for goal in current.goals}
+    budgets = {str(goal.target): goal.budget_ms for goal in current.goals}
+    counts = {"params": architecture.params, "macs": architecture.macs}
+    found = {"choices": architecture.labels, **counts, "predicted_ms": predicted, "budget_ms": budgets}
+
+    def text() -> None:
+        facts({**architecture.labels, **{name: f"{value:,}" for name, value in counts.items()}})
+        rows = [[target, f"{budgets[target]:.4f}", f"{ms:.4f}"] for target, ms in predicted.items()]
+        print_table(["target", "budget ms", "predicted ms"], rows)
+        print(current.architecture_path)
+
+    show(found, as_json, text)
+
+
+def _show_report(current: Run, as_json: bool) -> None:
+    import json
+
+    from pipeline.report import read_report
+
+    found = read_report(current.folder)
+
+    def text() -> None:
+        rows = [
+            [
+                each.target,
+                f"{each.budget_ms:.4f}",
+                f"{each.predicted_ms:.4f}",
+                f"{each.measured_ms:.4f}",
+                f"{found.accuracy:.2%}",
+                f"{each.size_bytes / 1024:.0f} KiB",
+                str(current.folder / each.bundle) if each.bundle else "",
+            ]
+            for each in found.targets
+        ]
+        print_table(["target", "budget ms", "predicted ms", "measured ms", "accuracy", "size", "bundle"], rows)
+        print(f"{current.folder / 'report.html'}: how each number was obtained, with pictures")
+
+    show(json.loads((current.folder / "report.json").read_text()), as_json, text)
+    _require_budgets_met(found)
+
+
+def _require_budgets_met(found: Report) -> None:
+    from profilers.errors import MillisError
+
+    missed = [each for each in found.targets if not each.within_budget]
+    if missed:
+        told = "; ".join(f"{each.measured_ms:.4g} ms of {each.budget_ms:.4g} ms on {each.target}" for each in missed)
+        raise MillisError(f"the finished network was measured over its budget: {told}; was the machine busy? run again")

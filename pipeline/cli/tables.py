@@ -1,0 +1,173 @@
+"""Commands about spaces and latency tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.console import ProgressBars, facts, print_table, show
+
+if TYPE_CHECKING:
+    from latency_tables.table import LatencyTable
+    from pipeline.profiling import Workload
+    from profilers.operations import OpSpec
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+TableFile = Annotated[Path, typer.Argument(help="A latency table, .yaml.", metavar="TABLE")]
+
+table_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def spaces(json: Json = False) -> None:
+    """List search spaces and strategies."""
+    from pipeline.spaces import SPACES
+    from pipeline.strategies import STRATEGIES
+
+    described = {
+        "spaces": {name: space.description for name, space in SPACES.items()},
+        "strategies": {name: strategy.description for name, strategy in STRATEGIES.items()},
+    }
+
+    def text() -> None:
+        for kind, entries in described.items():
+            print_table([kind, "what it is"], [[name, line] for name, line in entries.items()])
+
+    show(described, json, text)
+
+
+def count(
+    network: Annotated[str, typer.Argument(help="A published network, or an architecture file.", metavar="NAME|FILE")],
+    json: Json = False,
+) -> None:
+    """Print parameters and MACs of a network."""
+    from pipeline.published import load_network
+
+    architecture = load_network(network)
+    counts = {"params": architecture.params, "macs": architecture.macs}
+    found = {"network": network, "space": architecture.space.name, **counts}
+    show(found, json, lambda: facts(found | {name: f"{value:,}" for name, value in counts.items()}))
+
+
+def profile(
+    target: Annotated[list[str], typer.Option(help="Where to measure, as in local:litert?threads=2; may be repeated.")],
+    space: Annotated[str | None, typer.Option(help="Measure every operation of this search space.")] = None,
+    op: Annotated[list[str] | None, typer.Option(help="Measure this operation; may be repeated.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The table to write; by default tables/<space>/<target>.yaml.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="quick or standard.")] = "standard",
+    networks: Annotated[int, typer.Option(help="Whole networks to calibrate the table with.", min=0)] = 8,
+    json: Json = False,
+) -> None:
+    """Measure a latency table. A second call goes on where the first one stopped, and adds what is missing."""
+    from pipeline.profiling import profile as measure
+    from profilers.protocol import protocol_named
+    from profilers.target import Target
+
+    if space is None and not op:
+        raise typer.BadParameter("give --space, --op, or both")
+    if output is not None and len(target) > 1:
+        raise typer.BadParameter("-o names one table, but several targets are given")
+    folder = Path("tables") / (space or "operations").replace("?", "-").replace("&", "-")
+    paths = {each: output or folder / f"{each.slug}.yaml" for each in map(Target.parse, target)}
+    with ProgressBars() as bars:
+        workload = _workload(space, op or [], networks)
+        measured = measure(workload, paths, protocol_named(protocol), watch=bars.progress)
+    found = [_summary(table) for table in measured.values()]
+
+    def text() -> None:
+        for table in measured.values():
+            print(f"{table.path}: {table.summary()}")
+
+    show({"tables": found}, json, text)
+
+
+@table_app.command("show")
+def table_show(table: TableFile, json: Json = False) -> None:
+    """Print a table: how it was obtained, then what each operation costs."""
+    from latency_tables.table_file import load_table
+
+    loaded = load_table(table)
+    rows = [
+        [str(op), _ms(each.median_ms), _ms(each.p90_ms), f"{each.spread:.1%}", str(each.samples), each.verdict]
+        for op, each in loaded.entries.items()
+    ]
+
+    def text() -> None:
+        facts({"target": loaded.target, **loaded.environment.facts, "protocol": loaded.protocol.describe()})
+        print(loaded.summary())
+        print_table(["operation", "median ms", "p90 ms", "spread", "samples", "verdict"], rows)
+
+    show(_summary(loaded) | {"entries": _entries(loaded)}, json, text)
+
+
+@table_app.command("diff")
+def table_diff(first: TableFile, second: TableFile, json: Json = False) -> None:
+    """Compare two tables, operation by operation."""
+    from statistics import median
+
+    from latency_tables.diff import diff
+    from latency_tables.table_file import load_table
+
+    differences = diff(load_table(first), load_table(second))
+    ratios = [each.ratio for each in differences if each.ratio is not None]
+    within = sum(abs(ratio - 1) <= 0.03 for ratio in ratios)
+
+    def text() -> None:
+        rows = [
+            [str(each.op), _ms(each.first_ms), _ms(each.second_ms), "" if each.ratio is None else f"{each.ratio:.3f}"]
+            for each in differences
+        ]
+        print_table(["operation", "first ms", "second ms", "ratio"], rows)
+        if ratios:
+            print(f"median ratio {median(ratios):.3f}; {within} of {len(ratios)} operations within 3%")
+        if len(ratios) < len(differences):
+            print(f"{len(differences) - len(ratios)} operations stand in one table only")
+
+    found = [
+        {"op": str(each.op), "first_ms": each.first_ms, "second_ms": each.second_ms, "ratio": each.ratio}
+        for each in differences
+    ]
+    show({"operations": found, "within_3pct": within / len(ratios) if ratios else None}, json, text)
+
+
+def _workload(space: str | None, op: list[str], networks: int) -> Workload:
+    from pipeline.profiling import Workload
+    from pipeline.spaces import parse_space
+
+    extra = tuple(_parse_op(text) for text in op)
+    if space is None:
+        return Workload(ops=extra)
+    return Workload.of(parse_space(space), networks=networks, extra_ops=extra)
+
+
+def _parse_op(text: str) -> OpSpec:
+    from profilers.operations import OpSpec
+
+    try:
+        return OpSpec.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--op {error}") from None
+
+
+def _summary(table: LatencyTable) -> dict[str, object]:
+    return {
+        "table": str(table.path),
+        "target": str(table.target),
+        "operations": len(table.entries),
+        "noisy": [str(op) for op in table.noisy],
+        "environment": dict(table.environment.facts),
+        "summary": table.summary(),
+    }
+
+
+def _entries(table: LatencyTable) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {str(op): asdict(latency) for op, latency in table.entries.items()}
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,75 @@
+"""metrics.jsonl and TensorBoard events: what a run told while it went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from profilers.errors import FileError
+
+
+class Metrics:
+    """Appends one line per epoch to `metrics.jsonl`, and the same numbers to TensorBoard.
+
+    A stage that begins anew says so; what it told before no longer counts. An epoch told twice, by a run that was killed
+    and went on, counts once: the last line does.
+    """
+
+    def __init__(self, run: Path, stage: str, *, anew: bool) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._stage = stage
+        self._file = (run / "metrics.jsonl").open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run / "tensorboard" / stage))  # type: ignore[no-untyped-call]
+        if anew:
+            self._append({"stage": stage, "begin": True})
+
+    def tell(self, epoch: int, values: Mapping[str, Any]) -> None:
+        self._append({"stage": self._stage, **values})
+        for name, value in _flat(values).items():
+            self._board.add_scalar(f"{self._stage}/{name}", value, epoch)  # type: ignore[no-untyped-call]
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._file.close()
+        self._board.close()  # type: ignore[no-untyped-call]
+
+
+def read_metrics(run: Path, stage: str) -> list[dict[str, Any]]:
+    """The lines of a stage since it last began, one per epoch; a line torn by a kill is left out."""
+    path = run / "metrics.jsonl"
+    epochs: dict[int, dict[str, Any]] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, text in enumerate(lines, 1):
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            if number == len(lines):
+                continue
+            raise FileError(f"{path}:{number}: not a line of JSON") from None
+        if line.pop("stage") != stage:
+            continue
+        if "begin" in line:
+            epochs.clear()
+        else:
+            epochs[line["epoch"]] = line
+    return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}/{inner}": number for inner, number in _flat(value).items()}
+        elif isinstance(value, int | float) and name != "epoch":
+            flat[name] = value
+    return flat

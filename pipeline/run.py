@@ -1,0 +1,104 @@
+"""A run: a plan and the folder where its stages leave what they made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from latency_tables.table import LatencyTable
+from latency_tables.table_file import load_table
+from pipeline.architecture import Architecture
+from pipeline.budget import Budget, Goal, Reach
+from pipeline.plan import Plan, TargetPlan
+from pipeline.search_task import SearchTask
+from pipeline.space import SearchSpace, SpaceError
+from pipeline.spaces import parse_space
+from profilers.target import Target
+
+if TYPE_CHECKING:
+    from pipeline.data import Data
+
+
+class Watcher(Protocol):
+    """Told how a run goes on."""
+
+    def progress(self, part: str, done: int, planned: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where everything of a run lies. Files are read when asked for."""
+
+    folder: Path
+    plan: Plan
+    watch: Watcher
+    download: bool = False
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        return parse_space(self.plan.space)
+
+    @cached_property
+    def data(self) -> Data:
+        """The data, resized to the space's resolution; raises SpaceError where channels or classes differ."""
+        from pipeline.data import load_data
+
+        shape = self.space.input_shape
+        root = Path(self.plan.data_root) if self.plan.data_root else None
+        data = load_data(
+            self.plan.data, resolution=shape.height, root=root, download=self.download, seed=self.plan.seed
+        )
+        if data.shape != shape or len(data.classes) != self.space.classes:
+            wanted = f"channels={data.shape.channels}&classes={len(data.classes)}"
+            raise SpaceError(
+                f"space {self.space.name} takes {shape} images of {self.space.classes} classes, but {data.name} has "
+                f"{data.shape} images of {len(data.classes)}; write {self.space.name.partition('?')[0]}?{wanted}"
+            )
+        return data
+
+    def table_path(self, target: TargetPlan) -> Path:
+        if target.table is not None:
+            return Path(target.table)
+        return self.folder / "tables" / f"{Target.parse(target.target).slug}.yaml"
+
+    def table(self, target: TargetPlan) -> LatencyTable:
+        return load_table(self.table_path(target))
+
+    @cached_property
+    def goals(self) -> tuple[Goal, ...]:
+        """The budgets in ms; raises MissingOpError where a table does not cover the space."""
+        goals = []
+        for target in self.plan.targets:
+            table = self.table(target)
+            reach = Reach.of(self.space, table)
+            goals.append(Goal(table=table, budget_ms=Budget.parse(target.budget).resolve_ms(reach)))
+        return tuple(goals)
+
+    def search_task(self) -> SearchTask:
+        return SearchTask(
+            space=self.space,
+            data=self.data,
+            goals=self.goals,
+            settings=self.plan.search,
+            seed=self.plan.seed,
+            folder=self.folder / "search",
+        )
+
+    @property
+    def architecture_path(self) -> Path:
+        return self.folder / "architecture.json"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    @property
+    def search_result_path(self) -> Path:
+        return self.folder / "search" / "result.json"
+
+    def architecture(self) -> Architecture:
+        return Architecture.load(self.architecture_path)

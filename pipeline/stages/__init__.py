@@ -1,0 +1,15 @@
+"""The stages of a run, in order: from a recipe to bundles and a report."""
+
+from __future__ import annotations
+
+from pipeline.stage import Stage
+from pipeline.stages.derive import DERIVE
+from pipeline.stages.export import EXPORT
+from pipeline.stages.measure import MEASURE
+from pipeline.stages.package import PACKAGE
+from pipeline.stages.report import REPORT
+from pipeline.stages.search import SEARCH
+from pipeline.stages.tables import TABLES
+from pipeline.stages.train import TRAIN
+
+STAGES: tuple[Stage, ...] = (TABLES, SEARCH, DERIVE, TRAIN, EXPORT, MEASURE, PACKAGE, REPORT)

@@ -1,0 +1,121 @@
+"""Stage `report`: report.json and report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from deploy.manifest import Accuracy
+from pipeline.budget import Reach
+from pipeline.metrics import read_metrics
+from pipeline.plan import TargetPlan
+from pipeline.report import BlockReport, CalibrationPoint, Report, TargetReport, write_report
+from pipeline.run import Run
+from pipeline.search_task import SearchEpoch
+from pipeline.stage import Stage, seconds_taken
+from pipeline.stages.export import read_exports
+from pipeline.stages.measure import read_measured
+from pipeline.stages.train import read_train_record
+from profilers.files import check
+from profilers.target import Target
+
+
+def build_report(run: Run) -> Report:
+    """Everything that the stages of a run found, in one value."""
+    plan, architecture, record = run.plan, run.architecture(), read_train_record(run)
+    accuracy = Accuracy.of(correct=record.test_correct, images=record.test_images)
+    stages = {name: seconds for name, seconds in seconds_taken(run).items() if name != "report"}
+    return Report(
+        millis_version=version("millis"),
+        name=plan.name,
+        space=run.space.name,
+        data=plan.data,
+        strategy=plan.search.strategy,
+        seed=plan.seed,
+        budget_ms={str(goal.target): goal.budget_ms for goal in run.goals},
+        accuracy=accuracy.top1,
+        accuracy_interval=(accuracy.low_95, accuracy.high_95),
+        test_images=record.test_images,
+        params=architecture.params,
+        macs=architecture.macs,
+        wall_s=sum(stages.values()),
+        stages=stages,
+        targets=tuple(_target(run, target) for target in plan.targets),
+        blocks=_blocks(run),
+        search=_search(run),
+        train=record.epochs,
+    )
+
+
+def _target(run: Run, target: TargetPlan) -> TargetReport:
+    parsed = Target.parse(target.target)
+    goal = next(goal for goal in run.goals if goal.target == parsed)
+    reach = Reach.of(run.space, goal.table)
+    exported = read_exports(run)[parsed.runtime]
+    found = read_measured(run)[target.target]
+    return TargetReport(
+        target=str(parsed),
+        runtime_version=found.environment["runtime_version"],
+        budget=target.budget,
+        budget_ms=goal.budget_ms,
+        fastest_ms=reach.fastest_ms,
+        slowest_ms=reach.slowest_ms,
+        predicted_ms=goal.table.network_ms(run.architecture().ops()),
+        measured_ms=found.latency.median_ms,
+        p90_ms=found.latency.p90_ms,
+        spread=found.latency.spread,
+        samples=found.latency.samples,
+        size_bytes=exported.artifact.size_bytes,
+        parity_max_abs_difference=exported.parity.max_abs_difference,
+        parity_top1_agreement=exported.parity.top1_agreement,
+        bundle=f"bundles/{target.bundle}" if target.bundle else "",
+        device=found.environment,
+        calibration=tuple(
+            CalibrationPoint(
+                predicted_ms=goal.table.calibration.network_ms(network), measured_ms=network.measured_ms
+            )
+            for network in goal.table.calibration.networks
+        ),
+    )
+
+
+def _blocks(run: Run) -> tuple[BlockReport, ...]:
+    goals = run.goals
+    named = zip(run.space.layers, run.architecture().ops(), strict=True)
+    return tuple(
+        BlockReport(
+            name=layer.name,
+            op=str(op),
+            label=op.label,
+            macs=op.macs,
+            params=op.params,
+            latency_ms={str(goal.target): goal.table.op_ms(op) for goal in goals},
+        )
+        for layer, op in named
+    )
+
+
+def _search(run: Run) -> tuple[SearchEpoch, ...]:
+    lines = read_metrics(run.folder, "search")
+    path = run.folder / "metrics.jsonl"
+    return tuple(check(line, SearchEpoch, path=path, kind="line of metrics") for line in lines)
+
+
+def _inputs(run: Run) -> Sequence[object]:
+    folder = run.folder
+    files = [folder / "measured" / "measured.json", folder / "train" / "result.json", folder / "metrics.jsonl"]
+    tables = [run.table_path(target) for target in run.plan.targets]
+    bundles = [[target.target, target.budget, target.bundle] for target in run.plan.targets]
+    return [run.plan.name, version("millis"), bundles, run.architecture_path, *files, *tables]
+
+
+def _outputs(run: Run) -> Sequence[Path]:
+    return [run.folder / "report.json", run.folder / "report.html"]
+
+
+def _perform(run: Run) -> None:
+    write_report(build_report(run), run.folder)
+
+
+REPORT = Stage(name="report", inputs=_inputs, outputs=_outputs, perform=_perform)

@@ -1,0 +1,42 @@
+"""Stage `search`: a distribution over architectures, or networks that were tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.metrics import Metrics
+from pipeline.run import Run
+from pipeline.search_task import SearchEpoch
+from pipeline.stage import Stage
+from pipeline.strategies import load_strategy
+
+
+def _inputs(run: Run) -> Sequence[object]:
+    budgets = [[target.target, target.budget] for target in run.plan.targets]
+    tables = [run.table_path(target) for target in run.plan.targets]
+    return [run.space.name, run.plan.data, run.plan.seed, asdict(run.plan.search), budgets, *tables]
+
+
+def _outputs(run: Run) -> Sequence[Path]:
+    return [run.search_result_path]
+
+
+def _perform(run: Run) -> None:
+    goals = run.goals
+    for goal in goals:  # before the costly part: a budget that nothing meets ends here
+        goal.require_reachable(run.space)
+    settings = run.plan.search
+    anew = not (run.folder / "search").exists()
+    with Metrics(run.folder, "search", anew=anew) as metrics:
+
+        def on_epoch(epoch: SearchEpoch) -> None:
+            metrics.tell(epoch.epoch, asdict(epoch))
+            run.watch.progress(f"search ({settings.strategy})", epoch.epoch, settings.epochs)
+
+        result = load_strategy(settings.strategy).search(run.search_task(), on_epoch)
+    result.save(run.search_result_path)
+
+
+SEARCH = Stage(name="search", inputs=_inputs, work="search", outputs=_outputs, perform=_perform)

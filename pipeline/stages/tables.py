@@ -1,0 +1,36 @@
+"""Stage `profile`: a latency table for every target that brings none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.profiling import Workload, profile
+from pipeline.run import Run
+from pipeline.stage import Stage
+from profilers.protocol import protocol_named
+from profilers.target import Target
+
+
+def _inputs(run: Run) -> Sequence[object]:
+    own = [target.target for target in run.plan.targets if target.table is None]
+    return [run.space.name, asdict(run.plan.profile), own]
+
+
+def _outputs(run: Run) -> Sequence[Path]:
+    return [run.table_path(target) for target in run.plan.targets]
+
+
+def _perform(run: Run) -> None:
+    paths = {Target.parse(t.target): run.table_path(t) for t in run.plan.targets if t.table is None}
+    if not paths:
+        return
+    settings = run.plan.profile
+    workload = Workload.of(run.space, networks=settings.networks)
+    tables = profile(workload, paths, protocol_named(settings.protocol), watch=run.watch.progress)
+    for table in tables.values():
+        run.watch.note(table.summary())
+
+
+TABLES = Stage(name="profile", inputs=_inputs, work="tables", outputs=_outputs, perform=_perform)
