@@ -1,8 +1,8 @@
 """From operations measured alone to networks: what a few whole networks teach about the sum.
 
-A sum of isolated operations is biased: each was timed with a call of its own and with its own edges. Three numbers, none
-negative, put it right: what a call costs once per network, what is left of an operation's overhead inside a network,
-and how fast its kernel runs there.
+A sum of isolated operations is biased: each was timed with a call of its own and with its own edges. Three numbers,
+none negative, put it right: what a call costs once per network, what is left of an operation's overhead inside a
+network, and how fast its kernel runs there.
 """
 
 from __future__ import annotations

@@ -27,9 +27,7 @@ class SupernetCost:
         return self.fixed_ms + (probability * self.cost_ms).sum()
 
 
-def supernet_cost(
-    table: LatencyTable, fixed: Sequence[OpSpec], decisions: Sequence[Sequence[OpSpec]]
-) -> SupernetCost:
+def supernet_cost(table: LatencyTable, fixed: Sequence[OpSpec], decisions: Sequence[Sequence[OpSpec]]) -> SupernetCost:
     """The calibrated costs of fixed operations and of each decision's candidates; raises MissingOpError."""
     widest = max((len(candidates) for candidates in decisions), default=1)
     cost_ms = torch.zeros(len(decisions), widest)

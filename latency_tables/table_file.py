@@ -20,7 +20,7 @@ SCHEMA = 1
 
 _HEAD = """\
 # A latency table of millis: what each operation costs on one target, measured alone; all times in milliseconds.
-# calibration: a network costs base_ms, and each operation in it scale * median_ms + per_op_ms; networks are the evidence.
+# calibration: a network costs base_ms, each operation in it scale * median_ms + per_op_ms; networks: the evidence.
 """
 
 

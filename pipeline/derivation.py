@@ -1,7 +1,7 @@
 """Deriving a network: the most probable one that meets every budget, exactly.
 
-A multiple-choice knapsack: one candidate per decision, total log-probability as large as possible, latency within budget
-on every target. Solved to optimality by mixed-integer programming.
+A multiple-choice knapsack: one candidate per decision, total log-probability as large as possible, latency within
+budget on every target. Solved to optimality by mixed-integer programming.
 """
 
 from __future__ import annotations

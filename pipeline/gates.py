@@ -44,7 +44,7 @@ def sample_gates(alpha: Alpha, paths: Paths, generator: torch.Generator) -> Gate
 
 def sample_path(probability: Tensor, generator: torch.Generator) -> list[int]:
     """One candidate per decision: probability [L, K] -> L indices."""
-    return torch.multinomial(probability.detach(), 1, generator=generator).squeeze(1).tolist()  # type: ignore[no-any-return]
+    return torch.multinomial(probability.detach(), 1, generator=generator).squeeze(1).tolist()
 
 
 def _sample_full(alpha: Alpha, generator: torch.Generator) -> GateSample:

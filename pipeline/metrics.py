@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from profilers.errors import FileError
@@ -14,8 +13,8 @@ from profilers.errors import FileError
 class Metrics:
     """Appends one line per epoch to `metrics.jsonl`, and the same numbers to TensorBoard.
 
-    A stage that begins anew says so; what it told before no longer counts. An epoch told twice, by a run that was killed
-    and went on, counts once: the last line does.
+    A stage that begins anew says so; what it told before no longer counts. An epoch told twice, by a run that was
+    killed and went on, counts once: the last line does.
     """
 
     def __init__(self, run: Path, stage: str, *, anew: bool) -> None:
@@ -23,14 +22,14 @@ class Metrics:
 
         self._stage = stage
         self._file = (run / "metrics.jsonl").open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run / "tensorboard" / stage))  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(run / "tensorboard" / stage))
         if anew:
             self._append({"stage": stage, "begin": True})
 
     def tell(self, epoch: int, values: Mapping[str, Any]) -> None:
         self._append({"stage": self._stage, **values})
         for name, value in _flat(values).items():
-            self._board.add_scalar(f"{self._stage}/{name}", value, epoch)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(f"{self._stage}/{name}", value, epoch)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
@@ -39,9 +38,9 @@ class Metrics:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 def read_metrics(run: Path, stage: str) -> list[dict[str, Any]]:

@@ -15,12 +15,12 @@ class Multiplier:
 
     The integral part remembers how much weight the budget needed so far; the proportional part answers at once, which
     keeps the two from chasing each other. Both act on the logarithm of the weight: it stays positive, and a budget in
-    microseconds behaves as one in seconds.
+    microseconds behaves as one in seconds. `rate`, of the integral, is tied to the learning rate of what is steered.
     """
 
     integral: float = math.log(0.1)
-    rate: float = 0.02
-    damping: float = 2.0
+    rate: float
+    damping: float = 5.0
 
     def weight(self, expected_ms: float, budget_ms: float) -> float:
         """The weight of log(expected latency) in the loss of this step."""

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pipeline.budget import Budget
 from pipeline.search_task import SearchSettings
-from pipeline.training import TrainSettings
+from pipeline.train_settings import TrainSettings
 from profilers.errors import MillisError
 from profilers.files import read_json, read_yaml, write_json
 from profilers.target import Target

@@ -21,39 +21,38 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        self.layers = nn.ModuleList(
-            nn.ModuleList(spec.module() for spec in layer.candidates) for layer in space.layers
-        )
+        self.layers = nn.ModuleList(nn.ModuleList(spec.module() for spec in layer.candidates) for layer in space.layers)
 
     def forward(self, x: Tensor, choices: Sequence[int]) -> Tensor:
         """Logits of one path: [N, C, H, W] -> [N, classes]. `choices` is one candidate index per decision."""
-        for candidates, choice in zip(self.layers, self._per_layer(choices), strict=True):
-            x = candidates[choice](x)
+        for module in self._path(choices):
+            x = module(x)
         return x
 
     def forward_gated(self, x: Tensor, gates: Sequence[Gates]) -> Tensor:
         """Logits of the active path, such that the gates of its rivals get their gradients too."""
         remaining = iter(gates)
-        for candidates in self.layers:
+        for candidates in self._candidates():
             x = next(remaining).apply(candidates, x) if len(candidates) > 1 else candidates[0](x)
         return x
 
     def derived(self, architecture: Architecture) -> nn.Sequential:
         """The network of an architecture as a chain of its own, with a copy of the supernet's weights."""
         network = build_chain(architecture.ops())
-        kept = (
-            candidates[choice]
-            for candidates, choice in zip(self.layers, self._per_layer(architecture.choices), strict=True)
-        )
-        operations = zip(architecture.ops(), kept, strict=True)
-        modules = [module for op, module in operations if not isinstance(op.operation, Identity)]
-        for copy, module in zip(network, modules, strict=True):
+        operations = zip(architecture.ops(), self._path(architecture.choices), strict=True)
+        kept = [module for op, module in operations if not isinstance(op.operation, Identity)]
+        for copy, module in zip(network, kept, strict=True):
             copy.load_state_dict(module.state_dict())
         return network
 
-    def _per_layer(self, choices: Sequence[int]) -> Iterator[int]:
+    def _path(self, choices: Sequence[int]) -> Iterator[nn.Module]:
+        """The module of each layer under one choice per decision."""
         remaining = iter(choices)
-        return (next(remaining) if len(layer.candidates) > 1 else 0 for layer in self.space.layers)
+        for candidates in self._candidates():
+            yield candidates[next(remaining) if len(candidates) > 1 else 0]
+
+    def _candidates(self) -> Iterator[nn.ModuleList]:
+        return (candidates for candidates in self.layers if isinstance(candidates, nn.ModuleList))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +93,7 @@ class _GatedOutput(torch.autograd.Function):
         return output.view_as(output)
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: torch.autograd.function.FunctionCtx, grad: Tensor
-    ) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         output, x = ctx.saved_tensors  # type: ignore[attr-defined]
         with torch.no_grad():
             outputs = (

@@ -44,7 +44,7 @@ def search(
     from pipeline.plan import Plan, TargetPlan
     from pipeline.search_task import SearchSettings
     from pipeline.stage import run_stage
-    from pipeline.stages import SEARCH
+    from pipeline.stages.search import SEARCH
 
     budgets = _one_each(budget, len(table))
     try:
@@ -101,8 +101,7 @@ def train(run: RunFolder, download: Download = False, json: Json = False) -> Non
     """Train the derived network; then test it, once."""
     from pipeline.plan import load_plan
     from pipeline.stage import run_stage
-    from pipeline.stages import TRAIN
-    from pipeline.stages.train import read_train_record
+    from pipeline.stages.train import TRAIN, read_train_record
 
     with ProgressBars() as bars:
         current = _run(run, load_plan(run), bars, download)
@@ -125,8 +124,9 @@ def export(
     """Export the trained network, measure the files, and pack a bundle for each kind of target."""
     from pipeline.plan import load_plan
     from pipeline.stage import run_stage
-    from pipeline.stages import EXPORT, MEASURE, PACKAGE
-    from pipeline.stages.package import assign_bundles
+    from pipeline.stages.export import EXPORT
+    from pipeline.stages.measure import MEASURE
+    from pipeline.stages.package import PACKAGE, assign_bundles
 
     plan = assign_bundles(load_plan(run), to.split(","))
     plan.save(run)
@@ -158,7 +158,7 @@ def report(run: RunFolder, json: Json = False) -> None:
     """Write report.json and report.html of a run, and print the result."""
     from pipeline.plan import load_plan
     from pipeline.stage import run_stage
-    from pipeline.stages import REPORT
+    from pipeline.stages.report import REPORT
 
     with ProgressBars() as bars:
         current = _run(run, load_plan(run), bars)

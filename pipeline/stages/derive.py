@@ -7,16 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.architecture import Architecture
-from pipeline.budget import BudgetError, Goal
+from pipeline.budget import Goal
 from pipeline.profiling import compile_job, network_name
 from pipeline.run import Run
 from pipeline.search_task import SearchResult
 from pipeline.stage import Stage
 from profilers.compile_cache import compile_all
+from profilers.errors import MillisError
 from profilers.measurement import Measurement
 from profilers.sweep import sweep
 
-# A network must come in this far under its budget when it is confirmed, so that it still does when it is measured again.
+# How far under its budget a network must come when it is confirmed, so that it still does when measured again.
 MARGIN = 0.02
 ATTEMPTS = 8
 
@@ -38,7 +39,7 @@ def _perform(run: Run) -> None:
 def derive_confirmed(run: Run, result: SearchResult) -> Architecture:
     """Derive, measure, and derive again under a tighter budget while a target says that it is not met.
 
-    Raises BudgetError where no network is predicted, or found, to meet the budgets.
+    Raises BudgetError where no network is predicted to meet the budgets, MillisError where none is found to.
     """
     goals = run.goals
     asked = goals
@@ -51,9 +52,9 @@ def derive_confirmed(run: Run, result: SearchResult) -> Architecture:
         )
         if all(_meets(goal, measurement) for goal, measurement in zip(asked, measured, strict=True)):
             return architecture
-    raise BudgetError(
-        f"{ATTEMPTS} networks in a row were predicted to meet the budget and measured slower: the tables no longer tell "
-        f"the truth about this machine; measure them again (delete {run.folder / 'tables'})"
+    raise MillisError(
+        f"{ATTEMPTS} networks in a row were predicted to meet the budget and measured slower: the tables no longer fit "
+        f"this machine; is it busy? Else measure them again (delete {run.folder / 'tables'})"
     )
 
 
@@ -62,7 +63,7 @@ def _meets(goal: Goal, measurement: Measurement) -> bool:
 
 
 def _tightened(run: Run, goal: Goal, asked: Goal, measurement: Measurement) -> Goal:
-    """The goal lowered by as much as the network missed it, and a little more so that each attempt differs."""
+    """The goal lowered by as much as the network missed it, and a little more so that tries differ."""
     if _meets(asked, measurement):
         return goal
     run.watch.note(

@@ -92,11 +92,11 @@ def _perform(run: Run) -> None:
     compiled = compile_all({runtime: compile_job(ops, runtime, network) for runtime in _runtimes(run)})
     images = test_images(run, PARITY_IMAGES)
     exports: dict[str, Exported] = {}
-    for runtime, artifact in compiled.items():
-        shipped = run.folder / "artifacts" / f"{run.plan.name}.{artifact.format}"
+    for runtime, cached in compiled.items():
+        shipped = run.folder / "artifacts" / f"{run.plan.name}.{cached.format}"
         shipped.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(artifact.path, shipped)
-        artifact = replace(artifact, path=shipped)
+        shutil.copyfile(cached.path, shipped)
+        artifact = replace(cached, path=shipped)
         parity = check_parity(network, artifact, load_runtime(runtime), images, tolerance=FP32_TOLERANCE)
         run.watch.note(
             f"{shipped.name}: {parity.images} test images, max abs difference {parity.max_abs_difference:.2g}, "

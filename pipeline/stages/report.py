@@ -72,9 +72,7 @@ def _target(run: Run, target: TargetPlan) -> TargetReport:
         bundle=f"bundles/{target.bundle}" if target.bundle else "",
         device=found.environment,
         calibration=tuple(
-            CalibrationPoint(
-                predicted_ms=goal.table.calibration.network_ms(network), measured_ms=network.measured_ms
-            )
+            CalibrationPoint(predicted_ms=goal.table.calibration.network_ms(network), measured_ms=network.measured_ms)
             for network in goal.table.calibration.networks
         ),
     )

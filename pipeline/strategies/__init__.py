@@ -45,4 +45,4 @@ def load_strategy(name: str) -> Strategy:
     """The strategy of that name; raises SearchError listing what there is."""
     if name not in STRATEGIES:
         raise SearchError(f"no strategy {name!r}; there are: {', '.join(STRATEGIES)}")
-    return import_module(STRATEGIES[name].module)  # type: ignore[return-value]
+    return import_module(STRATEGIES[name].module)

@@ -1,7 +1,7 @@
 """ProxylessNAS (arXiv:1812.00332): weights and architecture in turn, on splits that share no image.
 
-A weight step trains one sampled path. An architecture step samples binary gates, and its loss is the cross entropy of the
-active path plus, for each target, a multiplier times the logarithm of expected latency; the multiplier follows the
+A weight step trains one sampled path. An architecture step samples binary gates, and its loss is the cross entropy of
+the active path plus, for each target, a multiplier times the logarithm of expected latency; the multiplier follows the
 budget. Every random draw is a function of seed and step, so a killed search goes on to the same result.
 """
 
@@ -32,6 +32,9 @@ from pipeline.training import GRADIENT_NORM, learning_rate_at, parameter_groups
 from profilers.errors import FileError
 
 CHECKPOINT = "checkpoint.safetensors"
+
+# The multiplier's rate in terms of alpha's learning rate: both then take about as many steps to answer.
+MULTIPLIER_RATE = 10.0
 
 
 def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
@@ -114,7 +117,7 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(task.seed)
             supernet = Supernet(task.space)
-        supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        supernet.to(memory_format=torch.channels_last)
         alpha = Alpha.initial(task.space, generator(task.seed, "alpha"))
         fixed = [layer.candidates[0] for layer in task.space.layers if len(layer.candidates) == 1]
         decisions = [layer.candidates for layer in task.space.decisions]
@@ -124,12 +127,15 @@ class _Run:
             supernet=supernet,
             alpha=alpha,
             weight_optimizer=torch.optim.SGD(
-                parameter_groups(supernet, settings.weight_decay), lr=settings.learning_rate, momentum=0.9, nesterov=True
+                parameter_groups(supernet, settings.weight_decay),
+                lr=settings.learning_rate,
+                momentum=0.9,
+                nesterov=True,
             ),
             # No first moment: an alpha that took no part in a step must not move in it.
             alpha_optimizer=torch.optim.Adam([alpha.values], lr=settings.alpha_learning_rate, betas=(0.0, 0.999)),
             costs=[supernet_cost(goal.table, fixed, decisions) for goal in task.goals],
-            multipliers=[Multiplier() for _ in task.goals],
+            multipliers=[Multiplier(rate=MULTIPLIER_RATE * settings.alpha_learning_rate) for _ in task.goals],
         )
 
     @property
@@ -147,7 +153,7 @@ class _Run:
         logits = self.supernet(images, path)
         loss = cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
         self.weight_optimizer.zero_grad(set_to_none=True)  # None: what was not sampled must not decay
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.supernet.parameters(), GRADIENT_NORM)
         self.weight_optimizer.step()
         self._note(loss, logits, labels, judge=self.warming_up)

@@ -1,7 +1,7 @@
 """Random search: the baseline that every other strategy must beat, at equal cost and equal latency.
 
-Random networks at the budget are trained one after another; together they cost what the settings allow a search. The one
-that is best on the architecture split wins.
+Random networks at the budget are trained one after another; together they cost what the settings allow a search. The
+one that is best on the architecture split wins.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pipeline.checkpoint import load_weights, save_weights
 from pipeline.data.seeding import generator
 from pipeline.derivation import derive
 from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchResult, SearchSettings, SearchTask, Tried
-from pipeline.training import EpochResult, TrainSettings, train
+from pipeline.train_settings import TrainSettings
+from pipeline.training import EpochResult, train
 from profilers.blocks import build_chain
 
 # Networks are drawn from this share of the first budget up to all of it: a baseline of faster networks would be no
@@ -84,7 +85,7 @@ def _training(settings: SearchSettings) -> TrainSettings:
 
 def _gumbel(count: int, random: torch.Generator) -> list[float]:
     uniform = torch.rand(count, generator=random, dtype=torch.float64).clamp_min(1e-12)
-    return (-(-uniform.log()).log()).tolist()  # type: ignore[no-any-return]
+    return (-(-uniform.log()).log()).tolist()
 
 
 def _fresh(task: SearchTask, architecture: Architecture, number: int) -> nn.Module:
