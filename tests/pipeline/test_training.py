@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline.data import Data, load_data
+from pipeline.train_settings import TrainSettings
 from pipeline.training import (
     EpochResult,
     TrainingError,
-    TrainSettings,
     averaged,
     evaluate,
     learning_rate_at,

@@ -1,0 +1,34 @@
+"""Which network? Spaces, architectures, search, training, runs, reports, the command line."""
+
+from __future__ import annotations
+
+from pipeline.architecture import Architecture
+from pipeline.budget import Budget, BudgetError, Goal
+from pipeline.derivation import derive
+from pipeline.plan import Plan, load_recipe
+from pipeline.published import PUBLISHED, load_network
+from pipeline.search_task import SearchResult, SearchSettings, SearchTask
+from pipeline.space import Layer, SearchSpace, SpaceError
+from pipeline.spaces import SPACES, parse_space
+from pipeline.strategies import STRATEGIES
+
+__all__ = [
+    "PUBLISHED",
+    "SPACES",
+    "STRATEGIES",
+    "Architecture",
+    "Budget",
+    "BudgetError",
+    "Goal",
+    "Layer",
+    "Plan",
+    "SearchResult",
+    "SearchSettings",
+    "SearchSpace",
+    "SearchTask",
+    "SpaceError",
+    "derive",
+    "load_network",
+    "load_recipe",
+    "parse_space",
+]
