@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import tempfile
-from typing import Any
+from typing import Any, Self
 
 from profilers.artifact import Artifact
 from profilers.environment import Environment
-from profilers.errors import DeviceError
+from profilers.errors import DeviceError, TargetError
 from profilers.measurement import Burst
 from profilers.protocol import Protocol
 from profilers.target import Target
+
+_END_SECONDS = 10  # an agent that is told to end does so within a burst
 
 
 class AgentSession:
@@ -21,13 +24,13 @@ class AgentSession:
 
     def __init__(self, command: list[str], target: Target) -> None:
         self._target = target
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the session
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True
         )
         try:
             opened = self._ask({"do": "open", "runtime": target.runtime, "threads": target.threads})
-        except DeviceError:
+        except BaseException:
             self.close()
             raise
         asked = {name: str(getattr(target, name)) for name in ("threads", "precision", "accelerator", "batch")}
@@ -37,6 +40,10 @@ class AgentSession:
         return dict(self._ask({"do": "state"})["state"])
 
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
+        """Load the artifact, warm up and time it; raises TargetError for an artifact of another batch."""
+        batch = artifact.inputs[0].shape[0]
+        if batch != self._target.batch:
+            raise TargetError(f"target {self._target}: {artifact.path} is compiled for batches of {batch}")
         answer = self._ask(
             {
                 "do": "burst",
@@ -55,26 +62,20 @@ class AgentSession:
         )
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the agent may be gone already
-            self._process.stdin.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._end()
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._complaints.close()
 
-    def __enter__(self) -> AgentSession:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -83,17 +84,33 @@ class AgentSession:
         line = self._process.stdout.readline()
         if not line.endswith("\n"):
             raise self._gone()
-        answer: dict[str, Any] = json.loads(line)
+        what = " ".join(filter(None, [request["do"], request.get("path")]))
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            raise DeviceError(f"{self._target}: {what} was answered by {line.strip()!r}, not by the agent") from None
         if "error" in answer:
-            raise DeviceError(f"{self._target}: {request['do']} {request.get('path', '')} failed: {answer['error']}")
+            raise DeviceError(f"{self._target}: {what} failed: {' '.join(answer['error'].split())}")
         return answer
 
     def _gone(self) -> DeviceError:
-        status = self._process.wait()
+        status = self._end()
+        if status < 0:
+            ended = f"was ended by signal {-status} ({signal.strsignal(-status)})"
+        else:
+            ended = f"ended with status {status}"
         self._complaints.seek(0)
         last_words = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:]
-        return DeviceError(
-            f"{self._target}: the timing process ended with status {status}"
-            + (f": {last_words[0]}" if last_words else "")
-            + "; what was measured is kept, run the same command again to go on"
-        )
+        told = ": ".join([f"the timing process {ended}", *last_words])
+        return DeviceError(f"{self._target}: {told}; what was measured is kept, run the same command again to go on")
+
+    def _end(self) -> int:
+        """Let the process end, or make it; its exit status."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the agent may be gone already
+            self._process.stdin.close()
+        try:
+            return self._process.wait(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
