@@ -16,11 +16,15 @@ class Environment:
 
     def require_same(self, other: Environment, *, what: str) -> None:
         """Raise EnvironmentMismatchError naming every fact that differs."""
-        names = sorted(set(self.facts) | set(other.facts))
-        differing = [
-            f"{name} {self.facts.get(name, 'unknown')!r} against {other.facts.get(name, 'unknown')!r}"
-            for name in names
-            if self.facts.get(name) != other.facts.get(name)
-        ]
-        if differing:
-            raise EnvironmentMismatchError(f"{what}: measured in another environment: {'; '.join(differing)}")
+        require_same(self.facts, other.facts, what=what)
+
+
+def require_same(facts: Mapping[str, object], others: Mapping[str, object], *, what: str) -> None:
+    """Raise EnvironmentMismatchError naming every fact that differs."""
+    differing = [
+        f"{name} {facts.get(name, 'unknown')!r} against {others.get(name, 'unknown')!r}"
+        for name in sorted({*facts, *others})
+        if facts.get(name) != others.get(name)
+    ]
+    if differing:
+        raise EnvironmentMismatchError(f"{what}: measured under other conditions: {'; '.join(differing)}")

@@ -1,7 +1,7 @@
 """measurements.jsonl: what a sweep measured, appended burst by burst, so that a killed sweep loses nothing.
 
-The first line tells target, protocol and environment; after it each line is one burst, of an operation or of the
-sentinel. Times are raw. What is void or noisy is derived when the journal is read.
+Each timing process begins with a line that tells target, protocol, environment and state; every other line is one
+burst, of an operation or of the sentinel. Times are raw. What is void or noisy is derived when the journal is read.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from statistics import median
-from types import TracebackType
 from typing import IO, Any, Self
 
-from profilers.environment import Environment
-from profilers.errors import EnvironmentMismatchError, FileError
+from profilers.environment import Environment, require_same
+from profilers.errors import FileError
 from profilers.measurement import Burst, Measurement
 from profilers.protocol import Protocol
 from profilers.target import Target
 
-SCHEMA = 1  # 1: header line, then bursts and sentinels in the order taken
+# 1: a line with "environment" for each timing process; a line with "key" (null: the sentinel) for each burst, in the
+#    order taken, times in ms
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +38,41 @@ class Entry:
 
 
 class Journal:
-    """The open journal of one sweep. Another process that opens it meanwhile is refused."""
+    """The open journal of one sweep. Another process that opens it meanwhile is refused.
+
+    Raises FileError where the file is in use or is no journal, EnvironmentMismatchError where it holds measurements
+    of another target or protocol.
+    """
 
     def __init__(self, path: Path, target: Target, protocol: Protocol) -> None:
         self.path = path
-        self._protocol = protocol
-        self._head = {"schema": SCHEMA, "target": str(target), "protocol": asdict(protocol)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = path.open("a+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise FileError(f"{path}: another millis is measuring into this file; wait for it or end it") from None
         self.environment: Environment | None = None
         self.entries: list[Entry] = []
         self._session = 0
-        self._load()
+        self._protocol = protocol
+        self._subject = {"target": str(target)} | {f"protocol {name}": v for name, v in asdict(protocol).items()}
+        self._head = {"schema": SCHEMA, "target": str(target), "protocol": asdict(protocol)}
+        self._file = _open_locked(path)
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
 
     def begin(self, environment: Environment, state: Mapping[str, str]) -> None:
         """Note that a timing process was opened; raises EnvironmentMismatchError where it is not the same place."""
         if self.environment is not None:
-            environment.require_same(self.environment, what=f"{self.path} (choose another -o, or delete it)")
+            environment.require_same(self.environment, what=self._refusal)
+        self._write(self._head | {"environment": dict(environment.facts), "state": dict(state)})
         self.environment = environment
         self._session += 1
-        self._append(self._head | {"environment": dict(environment.facts), "state": dict(state)})
 
     def append(self, key: str | None, sha256: str, burst: Burst) -> None:
         """Write one burst durably."""
-        self.entries.append(Entry(key, sha256, self._session, burst))
         line = {"key": key, "sha256": sha256, "round": burst.round}
         times = {"times_ms": list(burst.times_ms), "warmup_ms": list(burst.warmup_ms)}
-        self._append(line | times)
+        self._write(line | times)
+        self.entries.append(Entry(key, sha256, self._session, burst))
 
     def measurements(self) -> dict[tuple[str, str], Measurement]:
         """What is known so far, by key and hash of the compiled model."""
@@ -77,8 +82,21 @@ class Journal:
                 bursts.setdefault((entry.key, entry.sha256), []).append(entry.burst)
         return {subject: self._measurement(*subject, tuple(taken)) for subject, taken in bursts.items()}
 
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _refusal(self) -> str:
+        return f"{self.path} (choose another -o, or delete it)"
+
     def _measurement(self, key: str, sha256: str, bursts: tuple[Burst, ...]) -> Measurement:
-        assert self.environment is not None  # a journal with bursts has a header
+        assert self.environment is not None  # no burst stands before the first head
         return Measurement(
             key=key,
             sha256=sha256,
@@ -88,57 +106,77 @@ class Journal:
         )
 
     def _judged(self) -> Iterator[Entry]:
-        """The entries in order, those beside a strayed sentinel marked void."""
-        sentinels = [e.burst.median_ms for e in self.entries if e.key is None]
-        typical = median(sentinels) if sentinels else 0.0
+        """The entries, those beside a strayed sentinel marked void; a sentinel between two windows comes twice."""
+        typical_ms = self._sentinel_medians_ms()
         for window in _windows(self.entries):
-            strayed = any(
-                abs(e.burst.median_ms - typical) > self._protocol.sentinel_drift * typical
-                for e in window
-                if e.key is None
-            )
-            yield from (replace(entry, burst=replace(entry.burst, void=strayed)) for entry in window)
+            void = any(self._strayed(e.burst, typical_ms[e.sha256]) for e in window if e.key is None)
+            yield from (replace(entry, burst=replace(entry.burst, void=void)) for entry in window)
+
+    def _sentinel_medians_ms(self) -> dict[str, float]:
+        """What each model that served as a sentinel usually takes: other work has another one."""
+        medians: dict[str, list[float]] = {}
+        for entry in self.entries:
+            if entry.key is None:
+                medians.setdefault(entry.sha256, []).append(entry.burst.median_ms)
+        return {sha256: median(taken) for sha256, taken in medians.items()}
+
+    def _strayed(self, sentinel: Burst, typical_ms: float) -> bool:
+        return abs(sentinel.median_ms - typical_ms) > self._protocol.sentinel_drift * typical_ms
 
     def _load(self) -> None:
         self._file.seek(0)
         data = self._file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):  # torn by a kill in the middle of a write
-            self._file.truncate(len(whole))
-        for number, line in enumerate(whole.splitlines(), 1):
+        for number, line in enumerate(whole.split(b"\n")[:-1], 1):
             try:
                 self._read_line(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
-                raise FileError(f"{self.path}:{number}: not a line of a measurement journal: {error}") from None
+                told = f"{type(error).__name__}: {error}"
+                raise FileError(f"{self.path}:{number}: not a line of a measurement journal: {told}") from None
+        if len(whole) < len(data):  # torn by a kill in the middle of a write
+            self._file.truncate(len(whole))
 
     def _read_line(self, line: dict[str, Any]) -> None:
         if "environment" in line:
-            self._check_head(line)
-            self.environment = Environment(line["environment"])
-            self._session += 1
-            return
-        burst = Burst(round=line["round"], times_ms=tuple(line["times_ms"]), warmup_ms=tuple(line["warmup_ms"]))
-        self.entries.append(Entry(line["key"], line["sha256"], self._session, burst))
+            self._read_head(line)
+        elif self.environment is None:
+            raise ValueError("a burst before any environment")
+        else:
+            burst = Burst(round=line["round"], times_ms=_times(line["times_ms"]), warmup_ms=_times(line["warmup_ms"]))
+            if not burst.times_ms:
+                raise ValueError("a burst without times")
+            self.entries.append(Entry(line["key"], line["sha256"], self._session, burst))
 
-    def _check_head(self, line: dict[str, Any]) -> None:
-        for field, wanted in self._head.items():
-            if line[field] != wanted:
-                told = f"{field} {_short(line[field])}, not {_short(wanted)}"
-                raise EnvironmentMismatchError(f"{self.path}: holds measurements of {told}; choose another -o")
+    def _read_head(self, line: dict[str, Any]) -> None:
+        if line["schema"] != SCHEMA:
+            raise ValueError(f"schema {line['schema']!r}, but this millis reads version {SCHEMA}")
+        subject = {"target": line["target"]} | {f"protocol {name}": v for name, v in line["protocol"].items()}
+        require_same(self._subject, subject, what=self._refusal)
+        self.environment = Environment(dict(line["environment"]))
+        self._session += 1
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
+def _open_locked(path: Path) -> IO[bytes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise FileError(f"{path}: another millis is measuring into this file; wait for it or end it") from None
+    return file
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.close()
+
+def _times(values: list[float]) -> tuple[float, ...]:
+    times = tuple(float(value) for value in values)
+    if not all(0 < time < inf for time in times):
+        raise ValueError("a time that is not positive")
+    return times
 
 
 def _windows(entries: list[Entry]) -> Iterator[list[Entry]]:
@@ -153,7 +191,3 @@ def _windows(entries: list[Entry]) -> Iterator[list[Entry]]:
             yield window
             window = [entry]
     yield window
-
-
-def _short(value: object) -> object:
-    return value["name"] if isinstance(value, dict) else value

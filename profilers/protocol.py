@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
+from typing import ClassVar
 
 from profilers.errors import MillisError
 
@@ -11,10 +13,13 @@ from profilers.errors import MillisError
 class Protocol:
     """Rounds of bursts in random order; a sentinel model in between tells drift from slowness.
 
-    A burst loads the model, warms up for at least `warmup_runs` runs and `warmup_ms`, then times at least `runs` runs and
-    `burst_ms`, at most `max_runs`. An operation whose burst medians spread over more than `steady_spread` is noisy and
-    gets more rounds, up to `max_rounds`. A burst between sentinels that strayed by more than `sentinel_drift` is void.
+    A burst loads the model, warms up for at least `warmup_runs` runs and `warmup_ms`, then times at least `runs` runs
+    and `burst_ms`, at most `max_runs`. An operation whose burst medians spread over more than `steady_spread` is noisy
+    and gets more rounds, up to `max_rounds`. A burst beside a sentinel that strayed by more than `sentinel_drift` from
+    its median is void. Both are fractions. Raises ValueError for numbers under which nothing could be measured.
     """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     name: str
     rounds: int = 5
@@ -28,10 +33,21 @@ class Protocol:
     steady_spread: float = 0.03
     sentinel_drift: float = 0.05
 
+    def __post_init__(self) -> None:
+        for name in ("rounds", "runs", "bursts_per_sentinel"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for least, most in (("rounds", "max_rounds"), ("runs", "max_runs")):
+            if getattr(self, most) < getattr(self, least):
+                raise ValueError(f"{most}={getattr(self, most)} is less than {least}={getattr(self, least)}")
+        for name in ("warmup_runs", "warmup_ms", "burst_ms", "steady_spread", "sentinel_drift"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be a number that is not negative")
+
     def describe(self) -> str:
         return (
-            f"{self.name}: median of {self.rounds} to {self.max_rounds} burst medians; a burst is {self.warmup_runs} or more "
-            f"warm-up runs, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
+            f"{self.name}: median of {self.rounds} to {self.max_rounds} burst medians; a burst is {self.warmup_runs} "
+            f"or more warm-up runs, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
         )
 
 

@@ -36,7 +36,7 @@ def sweep(
     """
     with Journal(journal_path, target, protocol) as journal:
         rounds = _Rounds(work, protocol, journal)
-        if rounds.pending():
+        if rounds.next() is not None:
             session = opener(target)
             try:
                 journal.begin(session.environment, session.state())
@@ -48,6 +48,14 @@ def sweep(
 
 
 @dataclass(frozen=True, slots=True)
+class _Round:
+    """One round and the models that it has still to time, in its own order."""
+
+    number: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Rounds:
     """The bursts that are still due, round after round."""
 
@@ -55,43 +63,53 @@ class _Rounds:
     protocol: Protocol
     journal: Journal
 
-    def pending(self) -> bool:
-        return any(self.due(round) for round in range(self.protocol.max_rounds))
-
-    def due(self, round: int) -> list[str]:
-        """The models that this round has still to time, in the order of this round."""
-        taken = {(e.key, e.sha256) for e in self.journal.entries if e.burst.round == round}
-        keys = [key for key, artifact in self.work.items() if (key, artifact.sha256) not in taken]
-        if round >= self.protocol.rounds:
-            known = self.journal.measurements()
-            keys = [key for key in keys if self._wants_more(known.get((key, self.work[key].sha256)))]
-        random.Random(round).shuffle(keys)
-        return keys
-
-    def _wants_more(self, measurement: Measurement | None) -> bool:
-        if measurement is None or measurement.verdict == "noisy":
-            return True
-        return sum(not burst.void for burst in measurement.bursts) < self.protocol.rounds
+    def next(self) -> _Round | None:
+        """The first round in which a model is due; any may be, for a burst can be found void long after it."""
+        known = self._known()
+        for number in range(self.protocol.max_rounds):
+            keys = [key for key, measurement in known.items() if self._is_due(measurement, number)]
+            if keys:
+                random.Random(number).shuffle(keys)
+                return _Round(number, tuple(keys))
+        return None
 
     def run(self, session: Session, on_progress: Progress) -> None:
+        """Time what is due until nothing is: each model once a round, the sentinel before, between and after them."""
         sentinel = self._sentinel()
-        done = 0
-        planned = sum(len(self.due(round)) for round in range(self.protocol.rounds))
-        for round in range(self.protocol.max_rounds):
-            keys = self.due(round)
-            planned += len(keys) if round >= self.protocol.rounds else 0
-            step = self.protocol.bursts_per_sentinel
-            for start in range(0, len(keys), step):
-                self._time(session, None, sentinel, round)
-                for key in keys[start : start + step]:
-                    self._time(session, key, self.work[key], round)
-                    done += 1
-                    on_progress(done, planned)
-            if keys:
-                self._time(session, None, sentinel, round)
+        done, planned = 0, self._first_bursts_due()
+        while due := self.next():
+            if done == 0:
+                self._time(session, None, sentinel, due.number)
+            planned += len(due.keys) if due.number >= self.protocol.rounds else 0
+            for position, key in enumerate(due.keys, 1):
+                self._time(session, key, self.work[key], due.number)
+                done += 1
+                on_progress(done, planned)
+                if position % self.protocol.bursts_per_sentinel == 0 or position == len(due.keys):
+                    self._time(session, None, sentinel, due.number)
 
-    def _time(self, session: Session, key: str | None, artifact: Artifact, round: int) -> None:
-        self.journal.append(key, artifact.sha256, session.burst(artifact, self.protocol, round))
+    def _known(self) -> dict[str, Measurement | None]:
+        measurements = self.journal.measurements()
+        return {key: measurements.get((key, artifact.sha256)) for key, artifact in self.work.items()}
+
+    def _first_bursts_due(self) -> int:
+        """How many bursts are due before it is known which models need more rounds."""
+        first = range(self.protocol.rounds)
+        return sum(self._is_due(measurement, number) for measurement in self._known().values() for number in first)
+
+    def _is_due(self, measurement: Measurement | None, number: int) -> bool:
+        if measurement is None:
+            return True
+        if any(burst.round == number for burst in measurement.bursts):
+            return False
+        return number < self.protocol.rounds or self._wants_more(measurement)
+
+    def _wants_more(self, measurement: Measurement) -> bool:
+        counted = sum(not burst.void for burst in measurement.bursts)
+        return measurement.verdict == "noisy" or counted < self.protocol.rounds
+
+    def _time(self, session: Session, key: str | None, artifact: Artifact, number: int) -> None:
+        self.journal.append(key, artifact.sha256, session.burst(artifact, self.protocol, number))
 
     def _sentinel(self) -> Artifact:
         """A model of middling size, the same one on every call for the same work."""
