@@ -7,14 +7,17 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from profilers.artifact import Artifact
+from profilers.errors import CompileError, TargetError
 from profilers.files import read_json, write_json
 from profilers.runtimes import Runtime, load_runtime
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SCHEMA = 1  # 1: <key>/model.<format> and <key>/artifact.json
+_RECORD = "artifact.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,24 @@ class CompileJob:
     example: Tensor
 
     def key(self) -> str:
-        """A hash of everything the converted file depends on: code, weights, input shape, converter versions."""
+        """A hash of everything the converted file depends on: code, weights, input shape, converter versions.
+
+        Raises TargetError where the runtime's packages are not installed.
+        """
         runtime = load_runtime(self.runtime)
         digest = hashlib.sha256()
-        described = [runtime.name, *(f"{name} {version(name)}" for name in runtime.packages)]
-        described += [str(tuple(self.example.shape)), str(self.example.dtype), repr(self.module)]
-        described += sorted({inspect.getsource(type(m)) for m in self.module.modules() if _is_ours(m)})
-        described.append(inspect.getsource(sys.modules[type(runtime).__module__]))
-        for text in described:
+        for text in (
+            f"schema {SCHEMA}, {runtime.name}",
+            *_versions(runtime),
+            f"{tuple(self.example.shape)} {self.example.dtype}",
+            repr(self.module),
+            *_attributes(self.module),
+            *_sources(runtime, self.module),
+        ):
             digest.update(text.encode() + b"\0")
-        for name, tensor in self.module.state_dict().items():
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        for name, tensor in (*self.module.named_parameters(), *self.module.named_buffers()):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:32]
 
 
@@ -60,29 +71,66 @@ def compile_all(
     cache: Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, planned: None,
 ) -> dict[str, Artifact]:
-    """Convert every job that the cache does not hold, on all cores. Raises CompileError."""
+    """Convert every job that the cache does not hold, on all cores. Raises CompileError naming the job."""
     folder = cache or default_cache()
-    keys = {name: job.key() for name, job in jobs.items()}
-    missing = {key: jobs[name] for name, key in keys.items() if not (folder / key / "artifact.json").exists()}
+    entries = {name: folder / job.key() for name, job in jobs.items()}
+    missing = {entry: name for name, entry in entries.items() if not (entry / _RECORD).exists()}  # equal jobs, once
     on_progress(0, len(missing))
-    for done, _ in enumerate(_convert(missing, folder), 1):
+    for done, _ in enumerate(_convert(jobs, missing), 1):
         on_progress(done, len(missing))
-    return {name: _load(folder / key) for name, key in keys.items()}
+    return {name: _load(entry) for name, entry in entries.items()}
 
 
-def _convert(missing: Mapping[str, CompileJob], folder: Path) -> Iterator[None]:
+def _versions(runtime: Runtime) -> list[str]:
+    try:
+        return [f"{name} {version(name)}" for name in runtime.packages]
+    except PackageNotFoundError as error:
+        raise TargetError(
+            f"runtime {runtime.name} needs {error.name}, which is not installed: pip install 'millis[{runtime.name}]'"
+        ) from None
+
+
+def _attributes(module: nn.Module) -> Iterator[str]:
+    """What a module's code may read and its representation may leave out, such as whether it has a shortcut."""
+    for name, child in module.named_modules():
+        values = {key: value for key, value in vars(child).items() if key[0] != "_" and key != "training"}
+        yield f"{name} {sorted(values.items())}"
+
+
+def _sources(runtime: Runtime, module: nn.Module) -> list[str]:
+    """The code that is converted, and ours that converts it."""
+    from profilers import blocks
+
+    ours = {type(child).__module__ for child in module.modules() if not type(child).__module__.startswith("torch.")}
+    return [inspect.getsource(sys.modules[name]) for name in sorted({*ours, blocks.__name__, type(runtime).__module__})]
+
+
+def _convert(jobs: Mapping[str, CompileJob], missing: Mapping[Path, str]) -> Iterator[None]:
     if not missing:
         return
     workers = min(len(os.sched_getaffinity(0)), len(missing))
     # spawn: a converter must not inherit the threads of a process that has used torch
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker) as pool:
-        futures = [pool.submit(_compile_into, job, folder / key) for key, job in missing.items()]
+        names = {pool.submit(_compile_into, jobs[name], entry): name for entry, name in missing.items()}
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            for future in as_completed(names):
+                _require_done(names[future], future)
+                yield
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _require_done(name: str, future: Future[None]) -> None:
+    try:
+        future.result()
+    except CompileError as error:
+        raise CompileError(f"{name}: {error}") from error
+    except BrokenProcessPool:
+        raise CompileError(
+            f"{name}: a conversion was killed, most likely for want of memory; "
+            "finished ones are kept, run the same command again to go on"
+        ) from None
 
 
 def _quiet_worker() -> None:
@@ -96,20 +144,16 @@ def _quiet_worker() -> None:
 
 
 def _compile_into(job: CompileJob, entry: Path) -> None:
-    runtime: Runtime = load_runtime(job.runtime)
+    runtime = load_runtime(job.runtime)
     entry.mkdir(parents=True, exist_ok=True)
     final = entry / f"model.{runtime.format}"
-    temporary = entry / f".{os.getpid()}.{runtime.format}"
-    artifact = runtime.compile(job.module, job.example, temporary)
-    temporary.replace(final)
+    with TemporaryDirectory(dir=entry, prefix=".converting-") as scratch:
+        artifact = runtime.compile(job.module, job.example, Path(scratch) / final.name)
+        artifact.path.replace(final)
     # Written last: an entry without it does not exist.
-    write_json(entry / "artifact.json", {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})
+    write_json(entry / _RECORD, {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})
 
 
 def _load(entry: Path) -> Artifact:
-    stored = read_json(entry / "artifact.json", Artifact, kind="compiled model", schema=SCHEMA)
+    stored = read_json(entry / _RECORD, Artifact, kind="compiled model", schema=SCHEMA)
     return replace(stored, path=entry / stored.path)
-
-
-def _is_ours(module: nn.Module) -> bool:
-    return not type(module).__module__.startswith("torch.")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from profilers import agent
-from profilers.artifact import Artifact, Format, TensorSpec
-from profilers.errors import CompileError
-from profilers.runtimes.feeding import run_images
+from profilers.artifact import Artifact, Format
+from profilers.runtimes.feeding import run_images, tensor_spec
+from profilers.runtimes.refusal import REFUSALS, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,27 +32,24 @@ class OnnxRuntime:
 
         network = folded(module)
         try:
+            with torch.no_grad():
+                shape = tuple(network(example).shape)
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")  # the exporter warns of its own internals
                 program = torch.onnx.export(
                     network, (example,), input_names=["image"], output_names=["output"], dynamo=True, verbose=False
                 )
-        except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
-            raise CompileError(f"{path.name}: torch.onnx.export refused the module: {error}") from error
-        if program is None:
-            raise CompileError(f"{path.name}: torch.onnx.export gave no program")
+        except REFUSALS as error:
+            raise refusal("torch.onnx.export", error) from error
+        assert program is not None  # as it would be for an exporter of another kind
         for node in program.model.graph.all_nodes():  # the exporter's stack traces, paths of this machine in them
             node.metadata_props.clear()
         program.save(path)
-        with torch.no_grad():
-            shape = tuple(network(example).shape)
         return Artifact.of(
             path,
             format=self.format,
-            inputs=(TensorSpec(name="image", shape=tuple(example.shape), dtype="float32", layout="NCHW"),),
-            outputs=(
-                TensorSpec(name="output", shape=shape, dtype="float32", layout="NCHW" if len(shape) == 4 else "NC"),
-            ),
+            inputs=(tensor_spec("image", tuple(example.shape)),),
+            outputs=(tensor_spec("output", shape),),
         )
 
     def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:
