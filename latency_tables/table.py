@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
+from typing import ClassVar
 
 from latency_tables.calibration import Calibration, MeasuredNetwork, calibrate
 from latency_tables.errors import MissingOpError
@@ -20,11 +22,19 @@ from profilers.target import Target
 class Latency:
     """What one operation, compiled alone, took: median over burst medians, 90th percentile over all runs."""
 
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+
     median_ms: float
     p90_ms: float
     spread: float
     samples: int
     verdict: Verdict
+
+    def __post_init__(self) -> None:
+        if not (0 < self.median_ms < inf and 0 < self.p90_ms < inf):
+            raise ValueError(f"median_ms={self.median_ms} and p90_ms={self.p90_ms} must be latencies above zero")
+        if not (0 <= self.spread < inf and self.samples >= 1):
+            raise ValueError(f"spread={self.spread} must not be negative, samples={self.samples} at least 1")
 
     @staticmethod
     def of(measurement: Measurement) -> Latency:
@@ -42,7 +52,8 @@ class LatencyTable:
     """Operation -> latency on one target, and what whole networks taught about their sum.
 
     `table[op]` is the operation alone, `op_ms(op)` its share of a network; both raise MissingOpError for an operation
-    that was not measured. Free operations cost nothing and need no entry.
+    that was not measured. Free operations cost nothing and need no entry. Raises ValueError where the calibration
+    leaves an operation no cost above zero.
     """
 
     target: Target
@@ -52,12 +63,17 @@ class LatencyTable:
     calibration: Calibration = field(default_factory=Calibration)
     path: Path | None = None  # where the table lies, for messages
 
+    def __post_init__(self) -> None:
+        for op in self.entries:
+            if not op.free and self.op_ms(op) <= 0:
+                raise ValueError(f"calibration: with it {str(op)!r} would cost {self.op_ms(op):.3g} ms")
+
     def __getitem__(self, op: OpSpec) -> Latency:
         if op not in self.entries:
-            where = self.path or Path(f"{self.target.slug}.yaml")
+            where = str(self.path or f"{self.target.slug}.yaml")
+            command = shlex.join(["millis", "profile", "--op", str(op), "--target", str(self.target), "-o", where])
             raise MissingOpError(
-                f"{where}: operation {str(op)!r} was not measured on {self.target}; measure it with: "
-                f"millis profile --op {shlex.quote(str(op))} --target {shlex.quote(str(self.target))} -o {where}"
+                f"{where}: operation {str(op)!r} was not measured on {self.target}; measure it with: {command}"
             )
         return self.entries[op]
 
@@ -92,33 +108,31 @@ def build_table(
 ) -> LatencyTable:
     """A table from measurements of operations and whole networks; raises EnvironmentMismatchError if they disagree.
 
-    `networks` are (name, operations, measurement); at least one operation must have been measured.
+    `networks` are (name, operations, measurement). At least one operation must have been measured, and each one that
+    stands in a network; MissingOpError names one that was not.
     """
     environment = next(iter(measurements.values())).environment
     for op, measurement in measurements.items():
         measurement.environment.require_same(environment, what=f"operation {op}")
     for name, _, measurement in networks:
         measurement.environment.require_same(environment, what=f"network {name}")
-    entries = {op: Latency.of(measurement) for op, measurement in measurements.items()}
-    whole = [_summed(name, ops, measurement, entries) for name, ops, measurement in networks]
-    return LatencyTable(
+    alone = LatencyTable(
         target=target,
         environment=environment,
         protocol=protocol,
-        entries=entries,
-        calibration=calibrate((latency.median_ms for latency in entries.values()), whole),
+        entries={op: Latency.of(measurement) for op, measurement in measurements.items()},
         path=path,
     )
+    whole = [_beside(alone, *network) for network in networks]
+    return replace(alone, calibration=calibrate((latency.median_ms for latency in alone.entries.values()), whole))
 
 
-def _summed(
-    name: str, ops: Sequence[OpSpec], measurement: Measurement, entries: Mapping[OpSpec, Latency]
-) -> MeasuredNetwork:
-    kernels = [op for op in ops if not op.free]
+def _beside(alone: LatencyTable, name: str, ops: Sequence[OpSpec], measurement: Measurement) -> MeasuredNetwork:
+    """A network's time beside the plain sum of its operations."""
     return MeasuredNetwork(
         name=name,
-        ops=len(kernels),
-        sum_ms=sum(entries[op].median_ms for op in kernels),
+        ops=sum(not op.free for op in ops),
+        sum_ms=alone.network_ms(ops),
         measured_ms=measurement.median_ms,
         spread=measurement.spread,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,20 +44,19 @@ def load_table(path: Path) -> LatencyTable:
     """Read a table; raises FileError naming file and field."""
     document = read_yaml(path, _Document, kind="latency table", schema=SCHEMA)
     try:
-        target = Target.parse(document.target)
-    except TargetError as error:
-        raise FileError(f"{path}: target: {error}") from None
-    return LatencyTable(
-        target=target,
-        environment=Environment(document.environment),
-        protocol=document.protocol,
-        entries={_op(path, text): latency for text, latency in document.entries.items()},
-        calibration=document.calibration,
-        path=path,
-    )
+        return LatencyTable(
+            target=Target.parse(document.target),
+            environment=Environment(document.environment),
+            protocol=document.protocol,
+            entries=_by_op(document.entries),
+            calibration=document.calibration,
+            path=path,
+        )
+    except (TargetError, ValueError) as error:
+        raise FileError(f"{path}: {error}") from None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
@@ -66,17 +66,19 @@ class _Document:
     calibration: Calibration
     entries: dict[str, Latency]
 
-    def __post_init__(self) -> None:
-        for text, latency in self.entries.items():
-            if not 0 < latency.median_ms < float("inf"):
-                raise ValueError(f"{text}: median_ms {latency.median_ms} is not a latency")
 
-
-def _op(path: Path, text: str) -> OpSpec:
-    try:
-        return OpSpec.parse(text)
-    except ValueError as error:
-        raise FileError(f"{path}: entries: {error}") from None
+def _by_op(entries: Mapping[str, Latency]) -> dict[OpSpec, Latency]:
+    """Raises ValueError for a text that is no operation and for two texts of one operation."""
+    by_op: dict[OpSpec, Latency] = {}
+    for text, latency in entries.items():
+        try:
+            op = OpSpec.parse(text)
+        except ValueError as error:
+            raise ValueError(f"entries: {error}") from None
+        if op in by_op:
+            raise ValueError(f"entries: {str(op)!r} stands there twice")
+        by_op[op] = latency
+    return by_op
 
 
 def _rounded(value: Any) -> Any:
