@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline is an assertion about time, and other work runs on the machine.
+settings.register_profile("millis", deadline=None)
+settings.load_profile("millis")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
