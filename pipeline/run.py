@@ -15,6 +15,7 @@ from pipeline.plan import Plan, TargetPlan
 from pipeline.search_task import SearchTask
 from pipeline.space import SearchSpace, SpaceError
 from pipeline.spaces import parse_space
+from profilers.errors import FileError
 from profilers.target import Target
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ class Run:
         return self.folder / "tables" / f"{Target.parse(target.target).slug}.yaml"
 
     def table(self, target: TargetPlan) -> LatencyTable:
-        return load_table(self.table_path(target))
+        """The table of a target; raises FileError where it was measured on another one."""
+        path = self.table_path(target)
+        table = load_table(path)
+        if table.target != Target.parse(target.target):
+            raise FileError(f"{path}: target: a table of {table.target}, but the plan names it for {target.target}")
+        return table
 
     @cached_property
     def goals(self) -> tuple[Goal, ...]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline.run import Run
+from profilers.errors import FileError
 from profilers.files import read_json, sha256_of, write_json
 
 SCHEMA = 1  # 1: hash of the inputs, seconds taken, whether finished
@@ -45,8 +46,10 @@ def run_stage(stage: Stage, run: Run) -> None:
     path = run.folder / "stages" / f"{stage.name}.json"
     inputs = _fingerprint(stage.inputs(run))
     before = read_json(path, Stamp, kind="stage", schema=SCHEMA) if path.exists() else None
-    if before is None or before.inputs != inputs:
+    if before is not None and before.inputs != inputs:
         _clear(stage, run)
+        before = None
+    if before is None:  # what lies here without a stamp was not made by this stage: it is no business of ours
         before = Stamp(inputs=inputs, wall_s=0.0, finished=False)
     elif before.finished and all(output.exists() for output in stage.outputs(run)):
         run.watch.note(f"{stage.name}: done before, skipped")
@@ -77,5 +80,9 @@ def _write(path: Path, stamp: Stamp) -> None:
 
 
 def _fingerprint(inputs: Sequence[object]) -> str:
+    """A hash of values and of files' contents; raises FileError for a file that no stage has made yet."""
+    for value in inputs:
+        if isinstance(value, Path) and not value.is_file():
+            raise FileError(f"{value}: not there yet; do the stages before this one first, or all with: millis run")
     told = [sha256_of(value) if isinstance(value, Path) else value for value in inputs]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

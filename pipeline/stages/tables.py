@@ -9,17 +9,24 @@ from pathlib import Path
 from pipeline.profiling import Workload, profile
 from pipeline.run import Run
 from pipeline.stage import Stage
+from profilers.errors import FileError
 from profilers.protocol import protocol_named
 from profilers.target import Target
+
+WORK = "tables"
 
 
 def _inputs(run: Run) -> Sequence[object]:
     own = [target.target for target in run.plan.targets if target.table is None]
+    for brought in (run.table_path(target) for target in run.plan.targets if target.table is not None):
+        if brought.resolve().is_relative_to((run.folder / WORK).resolve()):
+            raise FileError(f"{brought}: lies where this run keeps tables of its own; copy it elsewhere and name that")
     return [run.space.name, asdict(run.plan.profile), own]
 
 
 def _outputs(run: Run) -> Sequence[Path]:
-    return [run.table_path(target) for target in run.plan.targets]
+    """The tables of the run's own: one that a target brings is the user's, and never taken away."""
+    return [run.table_path(target) for target in run.plan.targets if target.table is None]
 
 
 def _perform(run: Run) -> None:
@@ -33,4 +40,4 @@ def _perform(run: Run) -> None:
         run.watch.note(table.summary())
 
 
-TABLES = Stage(name="profile", inputs=_inputs, work="tables", outputs=_outputs, perform=_perform)
+TABLES = Stage(name="profile", inputs=_inputs, work=WORK, outputs=_outputs, perform=_perform)
