@@ -67,6 +67,8 @@ def verify(bundle: Path) -> Verification:
 
 
 def _verify(folder: Path, bundle: Path) -> Verification:
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(f"{MANIFEST}: missing; not a bundle, or not a whole one")
     found = _scan(folder)
     manifest = _manifest(folder)
     problems = _wrong_files(manifest, found)

@@ -71,7 +71,8 @@ class LatencyTable:
     def __getitem__(self, op: OpSpec) -> Latency:
         if op not in self.entries:
             where = str(self.path or f"{self.target.slug}.yaml")
-            command = shlex.join(["millis", "profile", "--op", str(op), "--target", str(self.target), "-o", where])
+            words = ["millis", "profile", "--op", str(op), "--target", str(self.target), "-o", where]
+            command = shlex.join([*words, "--protocol", self.protocol.name])
             raise MissingOpError(
                 f"{where}: operation {str(op)!r} was not measured on {self.target}; measure it with: {command}"
             )
@@ -104,14 +105,15 @@ def build_table(
     measurements: Mapping[OpSpec, Measurement],
     networks: Sequence[tuple[str, Sequence[OpSpec], Measurement]] = (),
     *,
+    base: LatencyTable | None = None,
     path: Path | None = None,
 ) -> LatencyTable:
     """A table from measurements of operations and whole networks; raises EnvironmentMismatchError if they disagree.
 
     `networks` are (name, operations, measurement). At least one operation must have been measured, and each one that
-    stands in a network; MissingOpError names one that was not.
+    stands in a network; MissingOpError names one that was not. `base` is an earlier table to add to.
     """
-    environment = next(iter(measurements.values())).environment
+    environment = base.environment if base is not None else next(iter(measurements.values())).environment
     for op, measurement in measurements.items():
         measurement.environment.require_same(environment, what=f"operation {op}")
     for name, _, measurement in networks:
@@ -120,10 +122,11 @@ def build_table(
         target=target,
         environment=environment,
         protocol=protocol,
-        entries={op: Latency.of(measurement) for op, measurement in measurements.items()},
+        entries=(dict(base.entries) if base is not None else {})
+        | {op: Latency.of(measurement) for op, measurement in measurements.items()},
         path=path,
     )
-    whole = [_beside(alone, *network) for network in networks]
+    whole = [*(base.calibration.networks if base is not None else ()), *(_beside(alone, *net) for net in networks)]
     return replace(alone, calibration=calibrate((latency.median_ms for latency in alone.entries.values()), whole))
 
 

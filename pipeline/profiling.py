@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from typing import Protocol as TypingProtocol
 
 from latency_tables.table import LatencyTable, build_table
-from latency_tables.table_file import save_table
+from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
 from pipeline.space import SearchSpace
 from profilers.compile_cache import CompileJob, compile_all
+from profilers.devices import require_device
+from profilers.errors import EnvironmentMismatchError
 from profilers.operations import OpSpec
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
@@ -43,6 +45,16 @@ class Workload:
         return Workload(
             ops=tuple(dict.fromkeys([*space.op_specs(), *extra_ops])),
             networks=tuple(spread_architectures(space, networks)),
+        )
+
+    def without(self, table: LatencyTable | None) -> Workload:
+        """What the table does not hold yet."""
+        if table is None:
+            return self
+        measured = {network.name for network in table.calibration.networks}
+        return Workload(
+            ops=tuple(op for op in self.ops if op not in table.entries),
+            networks=tuple(network for network in self.networks if network_name(network) not in measured),
         )
 
     def chains(self) -> dict[str, tuple[OpSpec, ...]]:
@@ -76,18 +88,35 @@ def profile(
     watch: Watcher,
     cache: Path | None = None,
 ) -> dict[Target, LatencyTable]:
-    """Compile the workload for every target, measure it, write the tables. A call after a kill goes on."""
-    chains = workload.chains()
+    """Compile for every target what its table lacks, measure it, write the tables. A call after a kill goes on.
+
+    Raises EnvironmentMismatchError where a table that exists is of another target or protocol.
+    """
+    for target in tables:
+        require_device(target)
+    known = {target: _known(target, path, protocol) for target, path in tables.items()}
+    missing = {target: workload.without(table) for target, table in known.items()}
     jobs = {
-        f"{runtime}: {name}": compile_job(chain, runtime)
-        for runtime in {target.runtime: None for target in tables}
-        for name, chain in chains.items()
+        f"{target.runtime}: {name}": compile_job(chain, target.runtime)
+        for target, lacking in missing.items()
+        for name, chain in lacking.chains().items()
     }
     artifacts = compile_all(jobs, cache=cache, on_progress=_part(watch, "compile"))
     return {
-        target: _measure(workload, target, path, protocol, artifacts, _part(watch, str(target)))
+        target: _extended(known[target], missing[target], target, path, protocol, artifacts, _part(watch, str(target)))
         for target, path in tables.items()
     }
+
+
+def _known(target: Target, path: Path, protocol: Protocol) -> LatencyTable | None:
+    """The table that lies at `path`, if one does; it must be one that the new measurements can join."""
+    if not path.exists():
+        return None
+    table = load_table(path)
+    for name, found, wanted in (("target", table.target, target), ("protocol", table.protocol, protocol)):
+        if found != wanted:
+            raise EnvironmentMismatchError(f"{path}: a table of another {name}; choose another -o, or delete it")
+    return table
 
 
 def journal_of(table: Path) -> Path:
@@ -115,7 +144,8 @@ def example_for(chain: Sequence[OpSpec]) -> Tensor:
     return torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def _measure(
+def _extended(
+    known: LatencyTable | None,
     workload: Workload,
     target: Target,
     path: Path,
@@ -123,6 +153,9 @@ def _measure(
     artifacts: Mapping[str, Artifact],
     on_progress: Callable[[int, int], None],
 ) -> LatencyTable:
+    """The known table with the workload measured and added, written to `path`."""
+    if known is not None and not workload.chains():
+        return known
     work = {name: artifacts[f"{target.runtime}: {name}"] for name in workload.chains()}
     measured = sweep(work, target, protocol, journal_of(path), on_progress=on_progress)
     table = build_table(
@@ -130,6 +163,7 @@ def _measure(
         protocol,
         {op: measured[str(op)] for op in workload.ops},
         [(network_name(net), net.ops(), measured[network_name(net)]) for net in workload.networks],
+        base=known,
         path=path,
     )
     save_table(table, path)

@@ -42,7 +42,7 @@ def load_fashion_mnist(request: Request) -> Official:
         folder = _find(request)
     if folder is None:
         raise request.missing(package="dataset-fashion-mnist")
-    shift = max(1, round((request.resolution or 28) / 14))
+    shift = max(1, round((request.resolution or 28) / 28))  # the pictures are centred: two pixels cost accuracy
     return Official(
         classes=CLASSES,
         training=_split(folder, TRAINING, request.resolution),

@@ -40,10 +40,14 @@ class Device(TypingProtocol):
 DEVICES = {"local": "profilers.devices.local"}
 
 
-def open_session(target: Target) -> Session:
-    """A timing process for `target`, wherever it is. Raises TargetError for a device that nothing here serves."""
+def require_device(target: Target) -> Device:
+    """The device of a target; raises TargetError for one that nothing here serves."""
     kind, _, address = target.device.partition(":")
     if kind not in DEVICES:
         raise TargetError(f"target {target}: device {kind!r} is not available; there are: {', '.join(DEVICES)}")
-    device = cast(Device, import_module(DEVICES[kind]).connect(address))
-    return device.open(target)
+    return cast(Device, import_module(DEVICES[kind]).connect(address))
+
+
+def open_session(target: Target) -> Session:
+    """A timing process for `target`, wherever it is. Raises TargetError and DeviceError."""
+    return require_device(target).open(target)
