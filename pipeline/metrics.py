@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +22,14 @@ class Metrics:
     def __init__(self, run: Path, stage: str, *, anew: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        board = run / "tensorboard" / stage
+        if anew:
+            shutil.rmtree(board, ignore_errors=True)
         self._stage = stage
-        self._file = (run / "metrics.jsonl").open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run / "tensorboard" / stage))
+        path = run / "metrics.jsonl"
+        _mend(path)
+        self._file = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(board))
         if anew:
             self._append({"stage": stage, "begin": True})
 
@@ -43,6 +50,14 @@ class Metrics:
         self._board.close()
 
 
+def _mend(path: Path) -> None:
+    """Take off a line that a kill tore: the next one would be glued to it."""
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+
+
 def read_metrics(run: Path, stage: str) -> list[dict[str, Any]]:
     """The lines of a stage since it last began, one per epoch; a line torn by a kill is left out."""
     path = run / "metrics.jsonl"
@@ -51,16 +66,16 @@ def read_metrics(run: Path, stage: str) -> list[dict[str, Any]]:
     for number, text in enumerate(lines, 1):
         try:
             line = json.loads(text)
-        except json.JSONDecodeError:
+            if line.pop("stage") != stage:
+                continue
+            if "begin" in line:
+                epochs.clear()
+            else:
+                epochs[line["epoch"]] = line
+        except (ValueError, KeyError, TypeError, AttributeError):
             if number == len(lines):
                 continue
-            raise FileError(f"{path}:{number}: not a line of JSON") from None
-        if line.pop("stage") != stage:
-            continue
-        if "begin" in line:
-            epochs.clear()
-        else:
-            epochs[line["epoch"]] = line
+            raise FileError(f"{path}:{number}: not a line of metrics") from None
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 

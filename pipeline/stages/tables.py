@@ -18,10 +18,18 @@ WORK = "tables"
 
 def _inputs(run: Run) -> Sequence[object]:
     own = [target.target for target in run.plan.targets if target.table is None]
-    for brought in (run.table_path(target) for target in run.plan.targets if target.table is not None):
-        if brought.resolve().is_relative_to((run.folder / WORK).resolve()):
-            raise FileError(f"{brought}: lies where this run keeps tables of its own; copy it elsewhere and name that")
+    for target in run.plan.targets:
+        if target.table is not None:
+            _require_apart(run, Path(target.table))
     return [run.space.name, asdict(run.plan.profile), own]
+
+
+def _require_apart(run: Run, brought: Path) -> None:
+    """Raise FileError where a table that the recipe brings is missing, or would go when the run measures its own."""
+    if not brought.is_file():
+        raise FileError(f"{brought}: no such latency table")
+    if brought.resolve().is_relative_to((run.folder / WORK).resolve()):
+        raise FileError(f"{brought}: lies where this run keeps tables of its own; copy it elsewhere and name that")
 
 
 def _outputs(run: Run) -> Sequence[Path]:
