@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.data.memory import InMemory
-from pipeline.data.request import DataError, Request
+from pipeline.data.request import Request
 from pipeline.data.splits import Augment, Official, Split
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _load(request: Request, dataset: type[CIFAR10]) -> Official:
         training = dataset(str(place), train=True, download=request.download)
         test = dataset(str(place), train=False)
     except (OSError, RuntimeError) as error:
-        raise DataError(f"data {request.name!r} in {place}: {error}") from None
+        raise request.failed(place, error) from None
     return Official(
         classes=tuple(training.classes),
         training=_split(training, request.resolution),

@@ -104,4 +104,4 @@ def _download(request: Request) -> None:
     try:
         datasets.FashionMNIST(str(place), download=True)
     except (OSError, RuntimeError) as error:
-        raise DataError(f"data {request.name!r}: download to {place} failed: {error}") from None
+        raise request.failed(place, error) from None

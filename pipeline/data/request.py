@@ -53,6 +53,10 @@ class Request:
             f"data {self.name!r}: not found in {searched}; add --download,{install} or name its folder by --data-root"
         )
 
+    def failed(self, place: Path, error: Exception) -> DataError:
+        """The error for a data set that could not be read from a place or downloaded to it, in one line."""
+        return DataError(f"data {self.name!r} in {place}: {' '.join(str(error).split())}")
+
     def _given_root(self) -> Path | None:
         variable = os.environ.get(ROOT_VARIABLE)
         return self.root or (Path(variable) if variable else None)

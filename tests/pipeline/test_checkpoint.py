@@ -78,7 +78,6 @@ def network(width: int = 8) -> nn.Sequential:
 
 
 @given(state=states)
-@settings(deadline=None)
 def test_a_state_reads_back_in_every_bit(tmp_path_factory: pytest.TempPathFactory, state: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     save_state(path, state)
@@ -130,7 +129,7 @@ def test_saving_replaces_the_file_and_leaves_no_other(tmp_path: Path) -> None:
 
 
 @given(keep=st.floats(0, 1, exclude_max=True))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_cut_off_file_is_a_file_error(tmp_path_factory: pytest.TempPathFactory, keep: float) -> None:
     path = tmp_path_factory.getbasetemp() / "cut.safetensors"
     save_state(path, {"a": torch.arange(5), "b": [1, 2]})

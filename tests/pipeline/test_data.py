@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_pixels_of_digits_use_the_whole_range_of_a_byte(digits: Data) -> None:
 
 
 @given(seed=st.integers(0, 2**40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_splits_share_no_image_whatever_the_seed(seed: int) -> None:
     data = load_data("digits", seed=seed)
     indices = torch.cat([split.indices for split in (data.weights, data.architecture, data.test)])
@@ -85,7 +86,6 @@ def test_the_test_split_is_the_same_for_every_seed(digits: Data) -> None:
 
 
 @given(counts=st.lists(st.integers(2, 30), min_size=1, max_size=5), fraction=st.floats(0, 1), seed=st.integers(0, 99))
-@settings(deadline=None)
 def test_dividing_keeps_every_class_on_both_sides(counts: list[int], fraction: float, seed: int) -> None:
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     every = Split.whole(InMemory.of(torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), None), labels)
@@ -135,7 +135,6 @@ def test_another_resolution_resizes_images_in_memory() -> None:
 
 
 @given(size=st.integers(1, 40), batch=st.integers(1, 12), seed=st.integers(), epoch=st.integers(0, 5), data=st.data())
-@settings(deadline=None)
 def test_a_resumed_epoch_sees_exactly_the_same_batches(
     size: int, batch: int, seed: int, epoch: int, data: st.DataObject
 ) -> None:
@@ -156,7 +155,6 @@ def test_a_resumed_epoch_sees_exactly_the_same_batches(
 
 
 @given(size=st.integers(1, 40), batch=st.integers(1, 12))
-@settings(deadline=None)
 def test_without_shuffling_every_image_comes_once_in_order(size: int, batch: int) -> None:
     found = list(batches(numbered(size), batch_size=batch, normalisation=UNIT, shuffle=False))
     assert torch.cat([x[:, 0, 0, 0] for x, _ in found]).round().tolist() == list(range(size))
@@ -224,6 +222,13 @@ def test_fashion_mnist_is_read_from_debians_and_torchvisions_folders(tmp_path: P
     assert (set(images.flatten().tolist()), labels.tolist()) == ({12}, [2])
 
 
+def test_the_packaged_fashion_mnist_is_read_where_it_lies(require: Callable[[str], Path]) -> None:
+    data = load_data("fashion-mnist", root=require("fashion-mnist"))
+    assert (len(data.weights), len(data.architecture), len(data.test)) == (48_000, 12_000, 10_000)
+    assert data.weights.labels.bincount().tolist() == [4800] * 10
+    assert data.normalisation.mean == pytest.approx(0.2860, abs=0.005)  # the published mean of all pixels
+
+
 def test_a_missing_data_set_says_where_it_looked_and_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,8 +269,15 @@ def test_a_damaged_cifar_is_a_data_error(tmp_path: Path) -> None:
         load_data("cifar10", root=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10"])
+def test_a_download_that_fails_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(DataError, match=rf"'{name}' in {tmp_path}: .*refused>?$"):
+        load_data(name, root=tmp_path, download=True)
+
+
 @given(array=arrays(np.uint8, array_shapes(min_dims=1, max_dims=3, max_side=5)))
-@settings(deadline=None)
 def test_an_idx_file_reads_back(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "array.gz"
     write_idx(path, array)
@@ -273,7 +285,6 @@ def test_an_idx_file_reads_back(tmp_path_factory: pytest.TempPathFactory, array:
 
 
 @given(content=st.binary(max_size=40), suffix=st.sampled_from(["", ".gz"]))
-@settings(deadline=None)
 def test_any_other_file_is_a_data_error(tmp_path_factory: pytest.TempPathFactory, content: bytes, suffix: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"garbage{suffix}"
     path.write_bytes(b"\1" + content)
