@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 # Decision name -> candidate label -> log-probability.
 LogProbability = Mapping[str, Mapping[str, float]]
 
-# The solver's feasibility tolerance, relative to the budget: kept clear of, so that a budget is never overstepped.
-_TOLERANCE = 1e-6
+# The solver oversteps a constraint by up to this share of the budget; where that took it beyond the budget it is asked
+# again, to keep clear.
+_CLEARANCE = 1e-6
 
 
 def derive(
@@ -30,21 +31,39 @@ def derive(
 
     Raises BudgetError where no architecture meets the budgets, MissingOpError where a table lacks an operation.
     """
+    for clearance in (0.0, _CLEARANCE):
+        architecture = _solve(space, log_probability, goals, at_least, clearance)
+        if architecture is None:
+            break
+        if all(goal.is_met_by(architecture) for goal in goals):
+            return architecture
+    raise BudgetError(_unreachable(space, goals))
+
+
+def require_feasible(space: SearchSpace, goals: Sequence[Goal]) -> None:
+    """Raise BudgetError where no architecture meets the budgets, each of them and all together."""
+    derive(space, {layer.name: dict.fromkeys(layer.labels, 0.0) for layer in space.decisions}, goals)
+
+
+def _solve(
+    space: SearchSpace, log_probability: LogProbability, goals: Sequence[Goal], at_least: float, clearance: float
+) -> Architecture | None:
+    """The solver's optimum, or None where it finds no solution."""
+    if not space.decisions:
+        return Architecture(space, ())
     import numpy as np
     from scipy.optimize import Bounds, milp
 
     objective = [-log_probability[layer.name][label] for layer in space.decisions for label in layer.labels]
-    latency = [_latency_constraint(space, goal, at_least if i == 0 else 0.0) for i, goal in enumerate(goals)]
+    within = [_latency(space, goal, at_least if i == 0 else 0.0, 1 - clearance) for i, goal in enumerate(goals)]
     solved = milp(
         np.array(objective),
-        constraints=[_one_each(space), *latency],
+        constraints=[_one_each(space), *within],
         bounds=Bounds(0, 1),
         integrality=np.ones(len(objective)),
         options={"mip_rel_gap": 0.0},
     )
-    if solved.x is None:
-        raise BudgetError(_unreachable(space, goals))
-    return Architecture(space, _choices(space, solved.x))
+    return None if solved.x is None else Architecture(space, _choices(space, solved.x))
 
 
 def _one_each(space: SearchSpace) -> LinearConstraint:
@@ -57,14 +76,14 @@ def _one_each(space: SearchSpace) -> LinearConstraint:
     return LinearConstraint(rows, 1, 1)
 
 
-def _latency_constraint(space: SearchSpace, goal: Goal, at_least: float) -> LinearConstraint:
-    """Latency as a share of the budget lies between `at_least` and one."""
+def _latency(space: SearchSpace, goal: Goal, least: float, most: float) -> LinearConstraint:
+    """Latency lies between two shares of the budget."""
     import numpy as np
     from scipy.optimize import LinearConstraint
 
     share = np.array([goal.table.op_ms(op) for layer in space.decisions for op in layer.candidates]) / goal.budget_ms
     fixed = _fixed_ms(space, goal) / goal.budget_ms
-    return LinearConstraint(share[None, :], at_least - fixed, 1 - _TOLERANCE - fixed)
+    return LinearConstraint(share[None, :], least - fixed, most - fixed)
 
 
 def _fixed_ms(space: SearchSpace, goal: Goal) -> float:
@@ -88,7 +107,7 @@ def _unreachable(space: SearchSpace, goals: Sequence[Goal]) -> str:
         f"{goal.budget_ms:.4g} ms on {goal.target}, where the fastest reachable is {ms:.4g} ms"
         for goal, ms in zip(goals, fastest, strict=True)
     )
-    together = all(ms <= goal.budget_ms for goal, ms in zip(goals, fastest, strict=True))
+    together = len(goals) > 1 and all(ms <= goal.budget_ms for goal, ms in zip(goals, fastest, strict=True))
     return f"no network of {space.name} meets the budget of {told}" + (
         "; each can be met alone, but not together" if together else ""
     )

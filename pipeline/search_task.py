@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal
-from pipeline.derivation import derive
+from pipeline.derivation import derive, require_feasible
 from pipeline.space import SearchSpace
 from profilers.errors import FileError, MillisError
 from profilers.files import read_json, write_json
@@ -110,15 +110,16 @@ class SearchResult:
 
     def derive(self, space: SearchSpace, goals: tuple[Goal, ...]) -> Architecture:
         """The best architecture within every budget. Raises BudgetError where there is none."""
+        if self.space != space.name:
+            raise SearchError(f"a search of {self.space} tells nothing of {space.name}; search that space")
         if self.log_probability is not None:
             return derive(space, self.log_probability, goals)
         ranked = sorted(self.tried, key=lambda network: -network.accuracy)
         for network in ranked:
             architecture = Architecture.from_labels(space, network.choices)
-            if all(goal.table.network_ms(architecture.ops()) <= goal.budget_ms for goal in goals):
+            if all(goal.is_met_by(architecture) for goal in goals):
                 return architecture
-        # Says how fast the space can be; where the budget could be met, it was these networks that did not.
-        derive(space, {layer.name: dict.fromkeys(layer.labels, 0.0) for layer in space.decisions}, goals)
+        require_feasible(space, goals)  # where the budgets can be met, it was these networks that did not
         raise BudgetError(
             f"none of the {len(self.tried)} networks that random search tried meets the budget; "
             "search again with this budget, or with more networks"

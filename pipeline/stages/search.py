@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.derivation import require_feasible
 from pipeline.metrics import Metrics
 from pipeline.run import Run
 from pipeline.search_task import SearchEpoch
@@ -24,9 +25,7 @@ def _outputs(run: Run) -> Sequence[Path]:
 
 
 def _perform(run: Run) -> None:
-    goals = run.goals
-    for goal in goals:  # before the costly part: a budget that nothing meets ends here
-        goal.require_reachable(run.space)
+    require_feasible(run.space, run.goals)  # before the costly part: budgets that nothing meets end here
     settings = run.plan.search
     anew = not (run.folder / "search").exists()
     with Metrics(run.folder, "search", anew=anew) as metrics:
