@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Networks this small only lose by threads, and tests run beside one another. Before anything imports torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A deadline is an assertion about time, and other work runs on the machine.
 settings.register_profile("millis", deadline=None)
 settings.load_profile("millis")
