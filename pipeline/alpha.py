@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.space import SearchSpace
+from pipeline.space import SearchSpace, SpaceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,13 @@ class Alpha:
 
     @staticmethod
     def initial(space: SearchSpace, generator: torch.Generator) -> Alpha:
-        """Near uniform: normal with a deviation of 1e-3, as in ProxylessNAS and DARTS."""
+        """Near uniform: normal with a deviation of 1e-3, as in ProxylessNAS and DARTS.
+
+        Raises SpaceError for a space without a decision.
+        """
         sizes = [len(layer.candidates) for layer in space.decisions]
+        if not sizes:
+            raise SpaceError(f"space {space.name}: it leaves nothing open, so there is nothing to search")
         exists = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
         values = 1e-3 * torch.randn(exists.shape, generator=generator)
         return Alpha(space, values.requires_grad_(), exists)

@@ -56,7 +56,9 @@ def _sample_full(alpha: Alpha, generator: torch.Generator) -> GateSample:
 
 def _sample_two(alpha: Alpha, generator: torch.Generator) -> GateSample:
     probability = alpha.probability().detach()
-    pair = torch.multinomial(probability, 2, generator=generator)
+    # A probability too small for its type still beats a candidate that does not exist.
+    possible = probability.clamp_min(torch.finfo(probability.dtype).tiny).masked_fill(~alpha.exists, 0)
+    pair = torch.multinomial(possible, 2, generator=generator)
     share = alpha.values.gather(1, pair).softmax(dim=-1)
     active = torch.multinomial(share.detach(), 1, generator=generator).squeeze(1)
     mass = probability.gather(1, pair).sum(1, keepdim=True)
