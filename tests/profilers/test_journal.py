@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profilers.environment import Environment
+from profilers.errors import EnvironmentMismatchError, FileError, MillisError
+from profilers.journal import Journal
+from profilers.measurement import Burst
+from profilers.protocol import PROTOCOLS, Protocol
+from profilers.target import Target
+
+TARGET = Target(runtime="litert")
+PROTOCOL = PROTOCOLS["quick"]
+HERE = Environment({"cpu": "imaginary 3000", "governor": "performance"})
+TIMES_MS = st.floats(1e-6, 1e6)
+BURSTS = st.builds(
+    Burst,
+    round=st.integers(0, 9),
+    times_ms=st.lists(TIMES_MS, min_size=1, max_size=4).map(tuple),
+    warmup_ms=st.lists(TIMES_MS, max_size=2).map(tuple),
+)
+TAKEN = st.lists(st.tuples(st.none() | st.sampled_from(["a", "b"]), st.sampled_from(["0", "1"]), BURSTS), max_size=12)
+
+
+def opened(path: Path, *, target: Target = TARGET, protocol: Protocol = PROTOCOL) -> Journal:
+    return Journal(path, target, protocol)
+
+
+def one_burst(*times_ms: float, round: int = 0) -> Burst:
+    return Burst(round=round, times_ms=times_ms)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A journal of one session: sentinel, a, b, sentinel."""
+    path = tmp_path / "t.measurements.jsonl"
+    with opened(path) as journal:
+        journal.begin(HERE, {"load": "0.1"})
+        for key in (None, "a", "b", None):
+            journal.append(key, f"sha of {key}", one_burst(1.0, 2.0))
+    return path
+
+
+@given(TAKEN)
+def test_every_raw_time_is_read_back_in_the_order_taken(
+    tmp_path_factory: pytest.TempPathFactory, taken: list[tuple[str | None, str, Burst]]
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "j.jsonl"
+    with opened(path) as journal:
+        journal.begin(HERE, {})
+        for key, sha256, burst in taken:
+            journal.append(key, sha256, burst)
+        written = journal.entries
+    with opened(path) as journal:
+        assert journal.entries == written
+        assert [(entry.key, entry.sha256, entry.burst) for entry in journal.entries] == taken
+        assert journal.environment == HERE
+
+
+def test_what_was_written_is_what_is_measured(path: Path) -> None:
+    with opened(path) as journal:
+        measured = journal.measurements()
+    assert set(measured) == {("a", "sha of a"), ("b", "sha of b")}
+    assert measured["a", "sha of a"].bursts == (one_burst(1.0, 2.0),)
+    assert measured["a", "sha of a"].environment == HERE
+    assert measured["a", "sha of a"].steady_spread == PROTOCOL.steady_spread
+
+
+def test_a_burst_is_on_disk_when_append_returns(path: Path) -> None:
+    with opened(path) as journal:
+        before = path.read_bytes()
+        journal.append("a", "sha of a", one_burst(3.0, round=1))
+        assert json.loads(path.read_bytes().removeprefix(before))["times_ms"] == [3.0]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_line_torn_by_a_kill_is_dropped_and_written_over(path: Path, cut: int) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    with opened(path) as journal:
+        assert len(journal.entries) == 3
+        journal.append(None, "sha of None", one_burst(1.0, 2.0))
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda line: "{" + json.dumps(line), "JSONDecodeError"),
+        (lambda line: "", "JSONDecodeError"),
+        (lambda line: "[]", "TypeError"),
+        (lambda line: json.dumps({"key": "a"}), "KeyError: 'round'"),
+        (lambda line: json.dumps(line | {"times_ms": []}), "a burst without times"),
+        (lambda line: json.dumps(line | {"times_ms": [1.0, 0.0]}), "a time that is not positive"),
+        (lambda line: json.dumps(line | {"times_ms": [float("nan")]}), "a time that is not positive"),
+        (lambda line: json.dumps(line | {"times_ms": ["fast"]}), "ValueError"),
+        (lambda line: json.dumps(line | {"warmup_ms": 3}), "TypeError"),
+    ],
+)
+def test_garbage_in_the_middle_is_an_error_with_its_line_and_the_file_is_left_alone(
+    path: Path, spoil: Callable[[dict[str, Any]], str], message: str
+) -> None:
+    lines = path.read_text().splitlines()
+    lines[2] = spoil(json.loads(lines[2]))
+    path.write_text("\n".join(lines))  # torn, too
+    before = path.read_bytes()
+    with pytest.raises(FileError, match=rf"t\.measurements\.jsonl:3: not a line of a measurement journal: .*{message}"):
+        opened(path)
+    assert path.read_bytes() == before
+
+
+def test_a_burst_before_any_environment_is_an_error(path: Path) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(FileError, match=r":1: .*a burst before any environment"):
+        opened(path)
+
+
+def test_a_journal_of_another_version_is_refused(path: Path) -> None:
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2', 1))
+    with pytest.raises(FileError, match=r":1: .*schema 2, but this millis reads version 1"):
+        opened(path)
+
+
+def test_a_second_process_is_refused_while_the_first_measures(path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from profilers.journal import Journal
+from profilers.protocol import PROTOCOLS
+from profilers.target import Target
+Journal(Path({str(path)!r}), Target(runtime="litert"), PROTOCOLS["quick"])
+"""
+    with opened(path):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "FileError" in done.stderr
+    assert f"{path}: another millis is measuring into this file" in done.stderr
+
+
+def test_a_closed_journal_and_a_refused_one_let_the_next_in(path: Path) -> None:
+    with pytest.raises(EnvironmentMismatchError):
+        opened(path, target=Target(runtime="onnxruntime"))
+    with opened(path):
+        pass
+    with opened(path) as journal:
+        assert len(journal.entries) == 4
+
+
+@pytest.mark.parametrize(
+    ("target", "protocol", "message"),
+    [
+        (Target(runtime="litert", threads=2), PROTOCOL, r"target 'local:litert\?threads=2' against 'local:litert'$"),
+        (TARGET, Protocol(name="quick"), "protocol burst_ms 20.0 against 8.0; protocol max_rounds 10 against 6; "),
+        (TARGET, PROTOCOLS["standard"], "protocol name 'standard' against 'quick'"),
+    ],
+)
+def test_a_journal_of_another_target_or_protocol_is_refused_with_what_differs(
+    path: Path, target: Target, protocol: Protocol, message: str
+) -> None:
+    with pytest.raises(MillisError, match=rf"choose another -o, or delete it\): .*{message}") as refused:
+        opened(path, target=target, protocol=protocol)
+    assert isinstance(refused.value, EnvironmentMismatchError)
+
+
+def test_another_environment_is_refused_with_what_differs_and_nothing_is_written(path: Path) -> None:
+    before = path.read_bytes()
+    moved = Environment({"cpu": "imaginary 3000", "governor": "powersave"})
+    with opened(path) as journal, pytest.raises(EnvironmentMismatchError, match="'powersave' against 'performance'"):
+        journal.begin(moved, {})
+    assert path.read_bytes() == before
+
+
+def test_bursts_beside_a_strayed_sentinel_are_void(tmp_path: Path) -> None:
+    with opened(tmp_path / "j.jsonl") as journal:
+        journal.begin(HERE, {})
+        for key, ms in (("S", 1.0), ("a", 5.0), ("S", 1.0), ("b", 5.0), ("S", 1.2), ("c", 5.0), ("S", 1.01)):
+            journal.append(None if key == "S" else key, key, one_burst(ms))
+        void = {key: measured.bursts[0].void for (key, _), measured in journal.measurements().items()}
+    assert void == {"a": False, "b": True, "c": True}
+
+
+def test_a_sentinel_speaks_for_its_own_session_only(tmp_path: Path) -> None:
+    with opened(tmp_path / "j.jsonl") as journal:
+        for sentinel_ms in (1.0, 1.0, 1.2):  # the last session is a slow one
+            journal.begin(HERE, {})
+            journal.append(None, "S", one_burst(sentinel_ms))
+            journal.append(f"after {sentinel_ms}", "0", one_burst(5.0))  # killed before the next sentinel
+        void = {key: measured.bursts[-1].void for (key, _), measured in journal.measurements().items()}
+    assert void == {"after 1.0": False, "after 1.2": True}
+
+
+def test_a_sentinel_is_compared_with_itself_and_no_other_model(tmp_path: Path) -> None:
+    with opened(tmp_path / "j.jsonl") as journal:
+        for network, sentinel_ms in (("first", 1.0), ("second", 3.0)):
+            journal.begin(HERE, {})
+            for key in (None, network, None):
+                journal.append(key, network, one_burst(sentinel_ms))
+        assert not any(measured.bursts[0].void for measured in journal.measurements().values())

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+
+from profilers.errors import MillisError
+from profilers.protocol import PROTOCOLS, Protocol, protocol_named
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_protocol_is_found_by_its_name_and_describes_itself(name: str) -> None:
+    protocol = protocol_named(name)
+    assert protocol.describe().startswith(f"{name}: median of {protocol.rounds} to {protocol.max_rounds} burst medians")
+
+
+def test_an_unknown_protocol_is_told_with_those_there_are() -> None:
+    with pytest.raises(MillisError, match="no protocol 'hasty'; there are: quick, standard"):
+        protocol_named("hasty")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"rounds": 0}, "rounds=0 must be at least 1"),
+        ({"rounds": 11}, "max_rounds=10 is less than rounds=11"),
+        ({"runs": 0}, "runs=0 must be at least 1"),
+        ({"max_runs": 9}, "max_runs=9 is less than runs=10"),
+        ({"bursts_per_sentinel": 0}, "bursts_per_sentinel=0"),
+        ({"warmup_runs": -1}, "warmup_runs=-1"),
+        ({"burst_ms": inf}, "burst_ms=inf"),
+        ({"steady_spread": nan}, "steady_spread=nan"),
+        ({"sentinel_drift": -0.1}, "sentinel_drift=-0.1"),
+    ],
+)
+def test_numbers_under_which_nothing_is_measured_are_refused(numbers: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Protocol(name="odd", **numbers)  # type: ignore[arg-type]
