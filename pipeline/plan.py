@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
+from deploy.packagers import load_packager
 from pipeline.budget import Budget
 from pipeline.search_task import SearchSettings
+from pipeline.strategies import STRATEGIES
 from pipeline.train_settings import TrainSettings
-from profilers.errors import MillisError
+from profilers.errors import FileError, MillisError
 from profilers.files import read_json, read_yaml, write_json
+from profilers.protocol import protocol_named
+from profilers.runtimes import load_runtime
 from profilers.target import Target
+
+T = TypeVar("T")
 
 # Version of recipes and of plan.json. 1: first version.
 SCHEMA = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes the name of files
 
 _STRICT: dict[str, object] = {"extra": "forbid"}
 
@@ -33,8 +42,13 @@ class TargetPlan:
     table: str | None = None  # of a table that exists; by default the run measures its own
 
     def __post_init__(self) -> None:
-        _checked(lambda: Target.parse(self.target))
+        target = _checked(lambda: Target.parse(self.target))
         Budget.parse(self.budget)
+        if self.bundle is not None:  # now, and not when hours of work are to be packed
+            ships = _checked(lambda: load_packager(str(self.bundle))).format
+            makes = _checked(lambda: load_runtime(target.runtime)).format
+            if ships != makes:
+                raise ValueError(f"bundle {self.bundle} ships {ships} files, but {self.target} makes {makes} files")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +61,7 @@ class ProfilePlan:
     networks: int = 8
 
     def __post_init__(self) -> None:
+        _checked(lambda: protocol_named(self.protocol))
         if self.networks < 0:
             raise ValueError(f"networks={self.networks} must not be negative")
 
@@ -69,13 +84,14 @@ class Plan:
     start: Literal["scratch", "search"] = "search"  # the weights that training starts from
 
     def __post_init__(self) -> None:
+        if self.name and not _NAME.fullmatch(self.name):
+            raise ValueError(f"name: {self.name!r}: write letters, digits, dots, dashes and underscores")
+        if self.search.strategy not in STRATEGIES:
+            raise ValueError(f"search.strategy: no {self.search.strategy!r}; there are: {', '.join(STRATEGIES)}")
         if not self.targets:
             raise ValueError("targets: name at least one target with its budget")
-        for field_name in ("target", "bundle"):
-            counts = Counter(getattr(target, field_name) for target in self.targets)
-            repeated = [value for value, count in counts.items() if value is not None and count > 1]
-            if repeated:
-                raise ValueError(f"targets: {field_name} {repeated[0]} is named twice")
+        _require_distinct("target", [str(Target.parse(target.target)) for target in self.targets])
+        _require_distinct("bundle", [target.bundle for target in self.targets if target.bundle is not None])
 
     def save(self, folder: Path) -> None:
         write_json(folder / "plan.json", {"schema": SCHEMA, **asdict(self)})
@@ -89,12 +105,21 @@ def load_plan(folder: Path) -> Plan:
 def load_recipe(path: Path) -> Plan:
     """A recipe; raises FileError naming file and field. Paths in it are relative to the current folder."""
     plan = read_yaml(path, Plan, kind="recipe", schema=SCHEMA)
-    return replace(plan, name=plan.name or path.stem)
+    try:
+        return replace(plan, name=plan.name or path.stem)
+    except ValueError as error:
+        raise FileError(f"{path}: {error}") from None
 
 
-def _checked(parse: Callable[[], object]) -> None:
+def _require_distinct(what: str, values: list[str]) -> None:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        raise ValueError(f"targets: {what} {repeated[0]} is named twice")
+
+
+def _checked(parse: Callable[[], T]) -> T:
     """Run a parser of ours inside a pydantic check, which takes only ValueError for an answer."""
     try:
-        parse()
+        return parse()
     except MillisError as error:
         raise ValueError(str(error)) from None

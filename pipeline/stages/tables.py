@@ -41,6 +41,11 @@ def _perform(run: Run) -> None:
     paths = {Target.parse(t.target): run.table_path(t) for t in run.plan.targets if t.table is None}
     if not paths:
         return
+    data = run.data  # before minutes of measuring: data that is missing or does not fit the space ends here
+    run.watch.note(
+        f"{data.name}: {len(data.weights)} images to train on, {len(data.architecture)} to choose the architecture by, "
+        f"{len(data.test)} to test on"
+    )
     settings = run.plan.profile
     workload = Workload.of(run.space, networks=settings.networks)
     tables = profile(workload, paths, protocol_named(settings.protocol), watch=run.watch.progress)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.plan import Plan, ProfilePlan, TargetPlan, load_plan, load_recipe
+from pipeline.search_task import SearchSettings
+from pipeline.spaces import parse_space
+from pipeline.train_settings import TrainSettings
+from profilers.errors import FileError
+
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "pipeline" / "recipes").glob("*.yaml"))
+TARGET = {"target": "local:onnxruntime", "budget": "40%"}
+RECIPE: dict[str, Any] = {"schema": 1, "space": "mbconv-8", "data": "digits", "targets": [TARGET]}
+
+
+def written(folder: Path, document: object, name: str = "tiny.yaml") -> Path:
+    path = folder / name
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def problem_of(path: Path) -> str:
+    """What is wrong with a recipe: one line that begins with the file."""
+    with pytest.raises(FileError) as caught:
+        load_recipe(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_one_that_can_be_run(path: Path) -> None:
+    plan = load_recipe(path)
+    assert plan.name == path.stem
+    assert parse_space(plan.space).decisions
+    assert {target.bundle for target in plan.targets} >= {"server-cpu", "android"}
+
+
+def test_a_short_recipe_takes_its_name_from_its_file_and_the_rest_from_the_defaults(tmp_path: Path) -> None:
+    plan = load_recipe(written(tmp_path, RECIPE))
+    assert plan.name == "tiny"
+    assert (plan.profile, plan.search, plan.train) == (ProfilePlan(), SearchSettings(), TrainSettings())
+
+
+def test_a_plan_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
+    search = SearchSettings(epochs=7, warmup_epochs=2, paths="full")
+    target = TargetPlan(target="local:litert?threads=2", budget="1.5ms", bundle="android", table="t.yaml")
+    plan = Plan(name="mine", space="mbconv-8", data="digits", targets=(target,), seed=3, search=search, start="scratch")
+    plan.save(tmp_path / "run")
+    assert load_plan(tmp_path / "run") == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"serach": {}}, "serach: no such field"),
+        ({"search": {"epoch": 3}}, "search.epoch: no such field"),
+        ({"train": {"lr": 0.1}}, "train.lr: no such field"),
+        ({"profile": {"protocols": "quick"}}, "profile.protocols: no such field"),
+        ({"targets": [TARGET | {"budgets": "1ms"}]}, "targets.0.budgets: no such field"),
+        ({"targets": [{"target": "local:onnxruntime"}]}, "targets.0.budget: "),
+        ({"targets": [TARGET | {"budget": "fast"}]}, "'fast' is not a budget"),
+        ({"targets": [TARGET | {"budget": 12}]}, "targets.0.budget: "),
+        ({"targets": [TARGET | {"target": "local:tensorrt"}]}, "runtime 'tensorrt' is not available"),
+        ({"targets": [TARGET, TARGET]}, "target local:onnxruntime is named twice"),
+        ({"targets": [TARGET, TARGET | {"target": "local:onnxruntime?threads=1"}]}, "is named twice"),
+        ({"targets": [TARGET | {"bundle": "andriod"}]}, "packager 'andriod'"),
+        ({"targets": [TARGET | {"bundle": "android"}]}, "bundle android ships tflite files"),
+        ({"targets": []}, "name at least one target"),
+        ({"profile": {"protocol": "quik"}}, "no protocol 'quik'"),
+        ({"profile": {"networks": -1}}, "networks=-1"),
+        ({"search": {"strategy": "proxyles"}}, "search.strategy: no 'proxyles'; there are: proxyless, random"),
+        ({"search": {"epochs": 4, "warmup_epochs": 4}}, "warmup_epochs=4"),
+        ({"search": {"paths": "three"}}, "search.paths: "),
+        ({"search": {"learning_rate": "fast"}}, "search.learning_rate: "),
+        ({"start": "anywhere"}, "start: "),
+        ({"name": "../mine"}, "name: '../mine'"),
+        ({"schema": 2}, "schema: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_slip_in_a_recipe_is_one_line_naming_file_and_field(
+    change: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    assert told in problem_of(written(tmp_path, RECIPE | change))
+
+
+@pytest.mark.parametrize("field", ["schema", "space", "data", "targets"])
+def test_a_recipe_without_a_field_that_is_needed_says_which(field: str, tmp_path: Path) -> None:
+    lacking = {name: value for name, value in RECIPE.items() if name != field}
+    assert problem_of(written(tmp_path, lacking)).startswith(f"{field}: ")
+
+
+def test_a_file_whose_name_cannot_name_a_network_says_what_can(tmp_path: Path) -> None:
+    path = written(tmp_path, RECIPE, "my recipe.yaml")
+    assert problem_of(path).startswith("name: 'my recipe'")
+    assert load_recipe(written(tmp_path, RECIPE | {"name": "mine"}, "my recipe.yaml")).name == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "- a", "a: [", "\x00", "schema: 1\nspace: *a"])
+def test_what_is_no_mapping_of_fields_is_no_recipe(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    problem_of(path)
+
+
+def test_a_recipe_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert problem_of(tmp_path / "none.yaml") == "no such recipe"
+
+
+@given(
+    document=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from([*RECIPE, "search", "train", "epochs", "budget", "x"]), inner, max_size=4)
+        ),
+    )
+)
+def test_any_document_is_a_recipe_or_an_error_of_one_line(
+    document: object, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.getbasetemp(), RECIPE | {"search": document})
+    try:
+        plan = load_recipe(path)
+    except FileError:
+        problem_of(path)
+    else:
+        assert plan.search.epochs > plan.search.warmup_epochs
