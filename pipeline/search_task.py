@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -45,11 +46,11 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "weight_steps", "networks", "learning_rate", "alpha_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+            if not 0 < getattr(self, name) < inf:
+                raise ValueError(f"{name}={getattr(self, name)} must be a number above 0")
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} must lie in 0..{self.epochs - 1}, below epochs")
-        if not 0 <= self.label_smoothing < 1 or self.weight_decay < 0:
+        if not (0 <= self.label_smoothing < 1 and 0 <= self.weight_decay < inf):
             raise ValueError("label_smoothing must lie in 0..1, 1 excluded, and weight_decay not below 0")
 
 
@@ -95,6 +96,8 @@ OnSearchEpoch = Callable[[SearchEpoch], None]
 class Tried:
     """A network that was trained during the search, and its accuracy on the architecture split."""
 
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+
     choices: Mapping[str, str]
     accuracy: float
 
@@ -102,6 +105,8 @@ class Tried:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
     """A distribution over architectures, or the networks that were tried; either derives under any budget."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     strategy: str
     space: str
