@@ -16,9 +16,9 @@ from typing import ClassVar
 OVERHEAD_SHARE = 0.95
 # Inside a network no kernel is believed to run more than ten times as fast as alone.
 LEAST_SCALE = 0.1
-# How strongly the fit holds to a call that costs nothing and kernels that run as fast as alone: a network predicted
-# wrong by 3 % counts as much as a scale that is off by one. It decides only what too few networks leave open.
-ANCHOR = 0.03
+# How strongly the fit holds to a call that costs nothing and kernels that run as fast as alone: a scale that is off by
+# one counts as much as a network predicted wrong by 1 %. It decides only what too few networks leave open.
+ANCHOR = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from latency_tables.diff import Difference, diff
+from latency_tables.table import LatencyTable
+from profilers.operations import OpSpec
+
+
+def test_a_table_does_not_differ_from_itself(table: LatencyTable) -> None:
+    assert [each.ratio for each in diff(table, table)] == [1.0] * len(table.entries)
+    assert [each.op for each in diff(table, table)] == list(table.entries)
+
+
+def test_what_takes_twice_as_long_has_ratio_two(table: LatencyTable) -> None:
+    slower = {op: replace(each, median_ms=2 * each.median_ms) for op, each in table.entries.items()}
+    assert {each.ratio for each in diff(table, replace(table, entries=slower))} == {2.0}
+
+
+def test_an_operation_of_one_table_only_has_no_ratio(table: LatencyTable) -> None:
+    op = OpSpec.parse("classifier in=8x8x8 out=10")
+    without = replace(table, entries={other: each for other, each in table.entries.items() if other != op})
+    assert Difference(op=op, first_ms=0.125, second_ms=None) in diff(table, without)
+    assert diff(without, table)[-1] == Difference(op=op, first_ms=None, second_ms=0.125)
+    assert diff(without, table)[-1].ratio is None
+
+
+def test_medians_are_compared_as_they_were_measured(table: LatencyTable) -> None:
+    plain = replace(table, calibration=type(table.calibration)())
+    assert [each.ratio for each in diff(table, plain)] == pytest.approx([1.0] * len(table.entries))
