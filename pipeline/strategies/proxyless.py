@@ -7,7 +7,6 @@ budget. Every random draw is a function of seed and step, so a killed search goe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -60,7 +59,8 @@ def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
 def searched_weights(task: SearchTask, architecture: Architecture) -> nn.Module:
     """The network of an architecture with the supernet's weights; raises FileError where no search has finished."""
     run = _Run.begin(task)
-    run.restore(task.folder / CHECKPOINT)
+    # The weights are the same whatever budget or table the network was derived from since.
+    run.restore(task.folder / CHECKPOINT, whatever=("goals",))
     return run.supernet.derived(architecture)
 
 
@@ -152,6 +152,7 @@ class _Run:
         path = sample_path(probability, generator(self.task.seed, "path", self.step))
         logits = self.supernet(images, path)
         loss = cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+        self._require_finite("loss", loss)
         self.weight_optimizer.zero_grad(set_to_none=True)  # None: what was not sampled must not decay
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.supernet.parameters(), GRADIENT_NORM)
@@ -166,7 +167,9 @@ class _Run:
         with frozen_statistics(self.supernet):
             logits = self.supernet.forward_gated(images, sample.gates())
             loss = cross_entropy(logits, labels) + self._latency_loss(sample)
-            (self.alpha.values.grad,) = torch.autograd.grad(loss, [self.alpha.values])
+            (gradient,) = torch.autograd.grad(loss, [self.alpha.values])
+        self._require_finite("gradient of alpha", gradient)
+        self.alpha.values.grad = gradient
         before = self.alpha.values.detach().clone()
         self.alpha_optimizer.step()
         if self.task.settings.paths == "two":
@@ -185,17 +188,19 @@ class _Run:
 
     def _note(self, loss: Tensor | None, logits: Tensor, labels: Tensor, *, judge: bool) -> None:
         if loss is not None:
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise SearchError(
-                    f"search: the loss is {value} at step {self.step} of {self.schedule.steps}: try a lower "
-                    f"learning_rate than {self.task.settings.learning_rate:g}; {CHECKPOINT} holds the epoch before"
-                )
-            self.sums.loss += value
+            self.sums.loss += float(loss.detach())
             self.sums.steps += 1
         if judge:
             self.sums.correct += int((logits.argmax(1) == labels).sum())
             self.sums.judged += len(labels)
+
+    def _require_finite(self, name: str, value: Tensor) -> None:
+        """Raise SearchError before a step takes what is no number into weights or alpha."""
+        if not value.isfinite().all():
+            raise SearchError(
+                f"search: the {name} is not finite at step {self.step} of {self.schedule.steps}: "
+                f"try a lower learning_rate than {self.task.settings.learning_rate:g}"
+            )
 
     def finish_epoch(self) -> SearchEpoch:
         """Accuracy is of sampled paths: on their own training images while warming up, then on the other split."""
@@ -230,10 +235,11 @@ class _Run:
         }
         save_state(path, state)
 
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint; raises FileError where it belongs to another search."""
+    def restore(self, path: Path, whatever: tuple[str, ...] = ()) -> None:
+        """Go on from a checkpoint; raises FileError where it belongs to another search, `whatever` may differ."""
         state: dict[str, Any] = load_state(path)
-        different = [name for name, value in self.task.identity.items() if state["identity"].get(name) != value]
+        wanted = {name: value for name, value in self.task.identity.items() if name not in whatever}
+        different = [name for name, value in wanted.items() if state["identity"].get(name) != value]
         if different:
             raise FileError(f"{path}: belongs to a search with other {', '.join(different)}; delete it to begin anew")
         self.step, self.architecture_step = state["step"], state["architecture_step"]
