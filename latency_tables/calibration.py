@@ -59,13 +59,6 @@ class Calibration:
     def network_ms(self, network: MeasuredNetwork) -> float:
         return self.base_ms + self.scale * network.sum_ms + self.per_op_ms * network.ops
 
-    def describe(self) -> str:
-        """How far plain sum and calibrated sum are from the networks that were measured, mean of absolute errors."""
-        plain = [abs(network.sum_ms / network.measured_ms - 1) for network in self.networks]
-        fitted = [abs(self.network_ms(network) / network.measured_ms - 1) for network in self.networks]
-        count = len(self.networks)
-        return f"{count} networks off by {sum(fitted) / count:.1%} (plain sums by {sum(plain) / count:.1%})"
-
 
 def calibrate(isolated_ms: Iterable[float], networks: Sequence[MeasuredNetwork]) -> Calibration:
     """Fit the three numbers to the networks' relative errors by bounded least squares; without any, the plain sum.
@@ -94,3 +87,19 @@ def calibrate(isolated_ms: Iterable[float], networks: Sequence[MeasuredNetwork])
         per_op_ms=float(rest - scale * overhead_ms),
         networks=tuple(networks),
     )
+
+
+def describe_errors(isolated_ms: Sequence[float], networks: Sequence[MeasuredNetwork]) -> str:
+    """Means of absolute errors: of each network predicted by a calibration on all the others, and of plain sums."""
+    predicted_ms = []
+    for i, network in enumerate(networks):
+        others = [*networks[:i], *networks[i + 1 :]]
+        predicted_ms.append(calibrate(isolated_ms, others).network_ms(network))
+    fitted = _mean_error(predicted_ms, networks)
+    plain = _mean_error([network.sum_ms for network in networks], networks)
+    return f"{len(networks)} networks, each predicted from the others, off by {fitted:.1%} (plain sums by {plain:.1%})"
+
+
+def _mean_error(predicted_ms: Sequence[float], networks: Sequence[MeasuredNetwork]) -> float:
+    errors = [abs(ms / network.measured_ms - 1) for ms, network in zip(predicted_ms, networks, strict=True)]
+    return sum(errors) / len(errors)

@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import ClassVar
 
-from latency_tables.calibration import Calibration, MeasuredNetwork, calibrate
+from latency_tables.calibration import Calibration, MeasuredNetwork, calibrate, describe_errors
 from latency_tables.errors import MissingOpError
 from profilers.environment import Environment
 from profilers.measurement import Measurement, Verdict
@@ -87,11 +87,12 @@ class LatencyTable:
         return self.calibration.base_ms + sum(self.op_ms(op) for op in ops)
 
     def summary(self) -> str:
-        """One line: what was measured, how steady it was, how well the calibration fits its own networks."""
+        """One line: what was measured, how steady it was, how well calibrated sums predict networks."""
         text = f"{self.target}: {len(self.entries)} operations, {len(self.noisy)} noisy"
         if not self.calibration.networks:
             return f"{text}, not calibrated on whole networks"
-        return f"{text}, {self.calibration.describe()}"
+        isolated_ms = [latency.median_ms for latency in self.entries.values()]
+        return f"{text}, {describe_errors(isolated_ms, self.calibration.networks)}"
 
     @property
     def noisy(self) -> tuple[OpSpec, ...]:

@@ -64,7 +64,6 @@ def test_a_network_is_measured_beside_the_plain_sum_of_its_operations() -> None:
 def test_a_table_predicts_the_network_it_was_calibrated_on() -> None:
     table = build_table(TARGET, PROTOCOL, MEASURED, [("n", NETWORK, took(1.6, 1.6))])
     assert table.network_ms(NETWORK) == pytest.approx(1.6, rel=1e-3)
-    assert "1 networks off by 0.0% (plain sums by 48.4%)" in table.summary()
 
 
 def test_a_network_of_an_operation_that_was_not_measured_calibrates_nothing() -> None:
@@ -126,9 +125,8 @@ def test_a_missing_operation_is_a_look_up_that_the_command_line_can_tell(table: 
 
 
 def test_a_summary_tells_how_much_is_noisy_and_how_well_networks_are_predicted(table: LatencyTable) -> None:
-    assert table.summary() == (
-        "local:litert?threads=2: 4 operations, 1 noisy, 1 networks off by 0.0% (plain sums by 41.4%)"
-    )
+    text = table.summary()
+    assert text.startswith("local:litert?threads=2: 4 operations, 1 noisy, 1 networks, each predicted from the others")
     assert replace(table, calibration=Calibration()).summary().endswith("1 noisy, not calibrated on whole networks")
 
 
