@@ -25,12 +25,14 @@ from profilers.blocks import build_chain
 # baseline. Where a space is too coarse for that, the floor gives way.
 FLOORS = (0.95, 0.9, 0.8, 0.0)
 
+# How often each network may be drawn anew when it was drawn before.
+DRAWS = 10
+
 
 def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
     """Train `settings.networks` random networks within the budgets; goes on after the last finished epoch."""
     tried = []
-    for number in range(task.settings.networks):
-        architecture = draw(task, number)
+    for number, architecture in enumerate(draw_all(task)):
         trained = train(
             _fresh(task, architecture, number),
             task.data,
@@ -49,6 +51,16 @@ def searched_weights(task: SearchTask, architecture: Architecture) -> nn.Module:
     network = build_chain(architecture.ops())
     load_weights(_weights_path(task, architecture), network)
     return network
+
+
+def draw_all(task: SearchTask) -> tuple[Architecture, ...]:
+    """Different networks, as many as the settings ask for; fewer where no more turn up within the budgets."""
+    drawn: dict[Architecture, None] = {}
+    for number in range(DRAWS * task.settings.networks):
+        drawn[draw(task, number)] = None
+        if len(drawn) == task.settings.networks:
+            break
+    return tuple(drawn)
 
 
 def draw(task: SearchTask, number: int) -> Architecture:
