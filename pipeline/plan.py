@@ -44,6 +44,8 @@ class TargetPlan:
     def __post_init__(self) -> None:
         target = _checked(lambda: Target.parse(self.target))
         Budget.parse(self.budget)
+        if target.batch != 1:
+            raise ValueError(f"target {self.target}: a run searches and ships for one image at a time; leave batch out")
         if self.bundle is not None:  # now, and not when hours of work are to be packed
             ships = _checked(lambda: load_packager(str(self.bundle))).format
             makes = _checked(lambda: load_runtime(target.runtime)).format

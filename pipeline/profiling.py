@@ -97,7 +97,7 @@ def profile(
     known = {target: _known(target, path, protocol) for target, path in tables.items()}
     missing = {target: workload.without(table) for target, table in known.items()}
     jobs = {
-        f"{target.runtime}: {name}": compile_job(chain, target.runtime)
+        f"{target}: {name}": compile_job(chain, target.runtime, batch=target.batch)
         for target, lacking in missing.items()
         for name, chain in lacking.chains().items()
     }
@@ -113,9 +113,11 @@ def _known(target: Target, path: Path, protocol: Protocol) -> LatencyTable | Non
     if not path.exists():
         return None
     table = load_table(path)
-    for name, found, wanted in (("target", table.target, target), ("protocol", table.protocol, protocol)):
-        if found != wanted:
-            raise EnvironmentMismatchError(f"{path}: a table of another {name}; choose another -o, or delete it")
+    if (table.target, table.protocol) != (target, protocol):
+        raise EnvironmentMismatchError(
+            f"{path}: a table of {table.target}, protocol {table.protocol.name}; measurements of {target}, "
+            f"protocol {protocol.name}, cannot join it: choose another -o, or delete it"
+        )
     return table
 
 
@@ -124,7 +126,9 @@ def journal_of(table: Path) -> Path:
     return table.with_name(table.stem + ".measurements.jsonl")
 
 
-def compile_job(chain: Sequence[OpSpec], runtime: str, network: nn.Module | None = None) -> CompileJob:
+def compile_job(
+    chain: Sequence[OpSpec], runtime: str, network: nn.Module | None = None, *, batch: int = 1
+) -> CompileJob:
     """The job of compiling a chain: with `network`'s weights, or seeded ones, which time the same."""
     import torch
 
@@ -133,15 +137,15 @@ def compile_job(chain: Sequence[OpSpec], runtime: str, network: nn.Module | None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = network if network is not None else build_chain(tuple(chain))
-    return CompileJob(runtime, module.eval(), example_for(chain))
+    return CompileJob(runtime, module.eval(), example_for(chain, batch))
 
 
-def example_for(chain: Sequence[OpSpec]) -> Tensor:
-    """A random image of the chain's input shape: [1, C, H, W]."""
+def example_for(chain: Sequence[OpSpec], batch: int = 1) -> Tensor:
+    """Random images of the chain's input shape: [N, C, H, W]."""
     import torch
 
     height, width, channels = chain[0].in_shape
-    return torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+    return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
 def _extended(
@@ -156,7 +160,7 @@ def _extended(
     """The known table with the workload measured and added, written to `path`."""
     if known is not None and not workload.chains():
         return known
-    work = {name: artifacts[f"{target.runtime}: {name}"] for name in workload.chains()}
+    work = {name: artifacts[f"{target}: {name}"] for name in workload.chains()}
     measured = sweep(work, target, protocol, journal_of(path), on_progress=on_progress)
     table = build_table(
         target,

@@ -34,9 +34,7 @@ class Artifact:
     sha256: str
 
     @staticmethod
-    def of(
-        path: Path, *, format: Format, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
-    ) -> Artifact:
+    def of(path: Path, *, format: Format, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Artifact:
         """The artifact of a file that lies on disk."""
         return Artifact(
             path=path,

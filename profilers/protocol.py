@@ -28,7 +28,7 @@ class Protocol:
     warmup_ms: float = 5.0
     runs: int = 10
     burst_ms: float = 20.0
-    max_runs: int = 200
+    max_runs: int = 1000
     bursts_per_sentinel: int = 8
     steady_spread: float = 0.03
     sentinel_drift: float = 0.05

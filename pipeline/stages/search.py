@@ -27,14 +27,16 @@ def _outputs(run: Run) -> Sequence[Path]:
 def _perform(run: Run) -> None:
     require_feasible(run.space, run.goals)  # before the costly part: budgets that nothing meets end here
     settings = run.plan.search
+    strategy = load_strategy(settings.strategy)
+    planned = strategy.planned_epochs(settings)
     anew = not (run.folder / "search").exists()
     with Metrics(run.folder, "search", anew=anew) as metrics:
 
         def on_epoch(epoch: SearchEpoch) -> None:
             metrics.tell(epoch.epoch, asdict(epoch))
-            run.watch.progress(f"search ({settings.strategy})", epoch.epoch, settings.epochs)
+            run.watch.progress(f"search ({settings.strategy})", epoch.epoch, planned)
 
-        result = load_strategy(settings.strategy).search(run.search_task(), on_epoch)
+        result = strategy.search(run.search_task(), on_epoch)
     result.save(run.search_result_path)
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.architecture import Architecture
-from pipeline.search_task import OnSearchEpoch, SearchError, SearchResult, SearchTask
+from pipeline.search_task import OnSearchEpoch, SearchError, SearchResult, SearchSettings, SearchTask
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 class Strategy(Protocol):
     """A module that searches."""
+
+    def planned_epochs(self, settings: SearchSettings) -> int:
+        """How many epochs `search` tells of in all."""
 
     def search(self, task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
         """Search, going on from the checkpoint in `task.folder` where there is one."""

@@ -25,7 +25,7 @@ from pipeline.data.seeding import generator
 from pipeline.data.splits import Augment, Split
 from pipeline.gates import GateSample, rescale, sample_gates, sample_path
 from pipeline.multiplier import Multiplier
-from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchError, SearchResult, SearchTask
+from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchError, SearchResult, SearchSettings, SearchTask
 from pipeline.supernet import Supernet, frozen_statistics
 from pipeline.training import GRADIENT_NORM, learning_rate_at, parameter_groups
 from profilers.errors import FileError
@@ -34,6 +34,10 @@ CHECKPOINT = "checkpoint.safetensors"
 
 # The multiplier's rate in terms of alpha's learning rate: both then take about as many steps to answer.
 MULTIPLIER_RATE = 10.0
+
+
+def planned_epochs(settings: SearchSettings) -> int:
+    return settings.epochs
 
 
 def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:

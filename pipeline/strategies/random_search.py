@@ -29,6 +29,10 @@ FLOORS = (0.95, 0.9, 0.8, 0.0)
 DRAWS = 10
 
 
+def planned_epochs(settings: SearchSettings) -> int:
+    return settings.networks * _training(settings).epochs
+
+
 def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
     """Train `settings.networks` random networks within the budgets; goes on after the last finished epoch."""
     tried = []
