@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
-import torch
 
 from latency_tables.calibration import Calibration
 from latency_tables.table import Latency, LatencyTable
 from pipeline.architecture import Architecture
+from pipeline.cli import main
 from pipeline.data import Data, load_data
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
@@ -41,16 +41,37 @@ class MakeTable(Protocol):
     ) -> LatencyTable: ...
 
 
-class Millis(Protocol):
-    """Run the command line in a process of its own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What a command left: exit code and everything it wrote, whoever in its process wrote it."""
 
-    def __call__(self, *words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]: ...
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The one document on stdout."""
+        return json.loads(self.stdout)
+
+    @property
+    def problem(self) -> str:
+        """What a command that failed says: one line, the last."""
+        assert self.exit_code and "Traceback" not in self.stderr
+        *notes, line = self.stderr.splitlines()
+        assert line.startswith("millis: ") and not any(note.startswith("millis: ") for note in notes)
+        return line.removeprefix("millis: ")
+
+
+class Millis(Protocol):
+    """Run the command line: in this process, all but the interpreter's own start."""
+
+    def __call__(self, *words: str | Path) -> Ended: ...
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What one test has converted, no other converts again; nothing of it outlives the session."""
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILLIS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -105,12 +126,16 @@ def make_table() -> MakeTable:
     return make
 
 
-@pytest.fixture(scope="session")
-def millis() -> Millis:
-    def run(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, words)]
-        return subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300, env=dict(os.environ)
-        )
+@pytest.fixture
+def millis(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Millis:
+    def run(*words: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["millis", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        stdout, stderr = capfd.readouterr()
+        return Ended(exit_code=code, stdout=stdout, stderr=stderr)
 
     return run
