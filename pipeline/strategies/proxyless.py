@@ -7,6 +7,7 @@ budget. Every random draw is a function of seed and step, so a killed search goe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +35,9 @@ CHECKPOINT = "checkpoint.safetensors"
 
 # The multiplier's rate in terms of alpha's learning rate: both then take about as many steps to answer.
 MULTIPLIER_RATE = 10.0
+# The share of the architecture steps over which the budget comes down from the latency of the first distribution: at
+# once, latency alone would decide while the weights know too little to object.
+DESCENT = 0.5
 
 
 def planned_epochs(settings: SearchSettings) -> int:
@@ -88,6 +92,12 @@ class _Schedule:
     def is_architecture_step(self, step: int) -> bool:
         return step > self.warmup_steps and (step - self.warmup_steps) % self.weight_steps == 0
 
+    def budget_ms(self, architecture_step: int, first_ms: float, budget_ms: float) -> float:
+        """The budget of one architecture step: from `first_ms` down to the budget on a straight line of logarithms."""
+        steps = DESCENT * (self.steps - self.warmup_steps) / self.weight_steps
+        left = max(0.0, 1 - architecture_step / steps)
+        return budget_ms * math.pow(max(1.0, first_ms / budget_ms), left)
+
 
 @dataclass(slots=True)
 class _Sums:
@@ -110,6 +120,7 @@ class _Run:
     weight_optimizer: torch.optim.SGD
     alpha_optimizer: torch.optim.Adam
     costs: list[SupernetCost]
+    first_ms: list[float]  # expected latency of the first distribution, on each target
     multipliers: list[Multiplier]
     step: int = 0
     architecture_step: int = 0
@@ -125,6 +136,7 @@ class _Run:
         alpha = Alpha.initial(task.space, generator(task.seed, "alpha"))
         fixed = [layer.candidates[0] for layer in task.space.layers if len(layer.candidates) == 1]
         decisions = [layer.candidates for layer in task.space.decisions]
+        costs = [supernet_cost(goal.table, fixed, decisions) for goal in task.goals]
         return _Run(
             task=task,
             schedule=_Schedule.of(task),
@@ -138,7 +150,8 @@ class _Run:
             ),
             # No first moment: an alpha that took no part in a step must not move in it.
             alpha_optimizer=torch.optim.Adam([alpha.values], lr=settings.alpha_learning_rate, betas=(0.0, 0.999)),
-            costs=[supernet_cost(goal.table, fixed, decisions) for goal in task.goals],
+            costs=costs,
+            first_ms=[float(cost.expected_ms(alpha.probability().detach())) for cost in costs],
             multipliers=[Multiplier(rate=MULTIPLIER_RATE * settings.alpha_learning_rate) for _ in task.goals],
         )
 
@@ -183,11 +196,13 @@ class _Run:
 
     def _latency_loss(self, sample: GateSample) -> Tensor:
         total = torch.zeros(())
-        for cost, multiplier, goal in zip(self.costs, self.multipliers, self.task.goals, strict=True):
+        by_target = zip(self.costs, self.multipliers, self.task.goals, self.first_ms, strict=True)
+        for cost, multiplier, goal, first_ms in by_target:
+            budget_ms = self.schedule.budget_ms(self.architecture_step, first_ms, goal.budget_ms)
             expected = cost.expected_ms(sample.probability)
             now_ms = float(expected.detach())
-            total = total + multiplier.weight(now_ms, goal.budget_ms) * expected.log()
-            multiplier.update(now_ms, goal.budget_ms)
+            total = total + multiplier.weight(now_ms, budget_ms) * expected.log()
+            multiplier.update(now_ms, budget_ms)
         return total
 
     def _note(self, loss: Tensor | None, logits: Tensor, labels: Tensor, *, judge: bool) -> None:
