@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +61,24 @@ class Ended:
         *notes, line = self.stderr.splitlines()
         assert line.startswith("millis: ") and not any(note.startswith("millis: ") for note in notes)
         return line.removeprefix("millis: ")
+
+
+@dataclass
+class Notes:
+    """Keeps what a run tells."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def progress(self, part: str, done: int, planned: int) -> None:
+        self.notes.append(f"{part}: {done} of {planned}")
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
 
 
 class Millis(Protocol):

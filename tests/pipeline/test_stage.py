@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from pipeline.run import Run
 from pipeline.stage import Stage, run_stage, seconds_taken
 from profilers.errors import FileError
 
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import Notes
+
 PLAN = Plan(space="mbconv-8", data="digits", targets=(TargetPlan(target="local:onnxruntime", budget="40%"),))
 
 
@@ -18,23 +22,10 @@ class KilledError(Exception):
     """The process died here."""
 
 
-@dataclass
-class Notes:
-    """Keeps what a run tells."""
-
-    notes: list[str] = field(default_factory=list)
-
-    def progress(self, part: str, done: int, planned: int) -> None:
-        self.notes.append(f"{part}: {done} of {planned}")
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, notes: Notes) -> Run:
     (tmp_path / "input").write_text("one")
-    return Run(folder=tmp_path / "run", plan=PLAN, watch=Notes())
+    return Run(folder=tmp_path / "run", plan=PLAN, watch=notes)
 
 
 def copying(performed: list[str], name: str = "copy", *, fail: bool = False) -> Stage:
@@ -55,13 +46,12 @@ def copying(performed: list[str], name: str = "copy", *, fail: bool = False) -> 
     return Stage(name=name, inputs=inputs, work="work", outputs=lambda run: [run.folder / "output"], perform=perform)
 
 
-def test_a_stage_is_done_once(run: Run) -> None:
+def test_a_stage_is_done_once(run: Run, notes: Notes) -> None:
     performed: list[str] = []
     for _ in range(3):
         run_stage(copying(performed), run)
     assert performed == ["."]
-    assert isinstance(run.watch, Notes)
-    assert run.watch.notes == ["copy: done before, skipped"] * 2
+    assert notes.notes == ["copy: done before, skipped"] * 2
 
 
 def test_a_stage_is_done_again_from_an_empty_folder_when_a_file_it_reads_changes(run: Run) -> None:
