@@ -84,6 +84,10 @@ class Run:
             goals.append(Goal(table=table, budget_ms=Budget.parse(target.budget).resolve_ms(reach)))
         return tuple(goals)
 
+    def goal(self, target: TargetPlan) -> Goal:
+        """The goal that a target of the plan stands for."""
+        return self.goals[self.plan.targets.index(target)]
+
     def search_task(self) -> SearchTask:
         return SearchTask(
             space=self.space,

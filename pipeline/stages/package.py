@@ -80,15 +80,14 @@ def contents_for(run: Run, target: TargetPlan) -> BundleContents:
 
 
 def _measured(run: Run, target: TargetPlan) -> Measured:
-    parsed = Target.parse(target.target)
+    goal = run.goal(target)
     found = read_measured(run)[target.target]
-    goal = next(goal for goal in run.goals if goal.target == parsed)
     return Measured(
-        target=str(parsed),
-        runtime=parsed.runtime,
+        target=str(goal.target),
+        runtime=goal.target.runtime,
         runtime_version=found.environment["runtime_version"],
-        threads=parsed.threads,
-        precision=parsed.precision,
+        threads=goal.target.threads,
+        precision=goal.target.precision,
         budget_ms=goal.budget_ms,
         predicted_ms=goal.table.network_ms(run.architecture().ops()),
         measured_ms=found.latency.median_ms,

@@ -18,7 +18,6 @@ from pipeline.stages.export import read_exports
 from pipeline.stages.measure import read_measured
 from pipeline.stages.train import read_train_record
 from profilers.files import check
-from profilers.target import Target
 
 
 def build_report(run: Run) -> Report:
@@ -49,13 +48,12 @@ def build_report(run: Run) -> Report:
 
 
 def _target(run: Run, target: TargetPlan) -> TargetReport:
-    parsed = Target.parse(target.target)
-    goal = next(goal for goal in run.goals if goal.target == parsed)
+    goal = run.goal(target)
     reach = Reach.of(run.space, goal.table)
-    exported = read_exports(run)[parsed.runtime]
+    exported = read_exports(run)[goal.target.runtime]
     found = read_measured(run)[target.target]
     return TargetReport(
-        target=str(parsed),
+        target=str(goal.target),
         runtime_version=found.environment["runtime_version"],
         budget=target.budget,
         budget_ms=goal.budget_ms,
