@@ -198,6 +198,14 @@ def test_a_search_derives_a_network_within_both_budgets(search: Search, millis: 
     assert again.json == found and "search: done before, skipped" in again.stderr
 
 
+def test_random_search_derives_the_best_network_it_tried(search: Search, millis: Millis, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    found = millis(*search(run, "90%"), "--strategy", "random", "--json").json
+    assert all(found["predicted_ms"][target] <= found["budget_ms"][target] for target in found["budget_ms"])
+    tried = json.loads((run / "search" / "result.json").read_text())["tried"]
+    assert found["choices"] == max(tried, key=lambda network: network["accuracy"])["choices"]
+
+
 def test_another_budget_is_derived_and_trained_from_a_finished_search(
     search: Search,
     space: SearchSpace,

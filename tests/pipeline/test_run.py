@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import yaml
 
 from deploy.errors import PackagerError
 from latency_tables.errors import MissingOpError
-from latency_tables.table_file import save_table
+from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Reach
 from pipeline.data import DataError
@@ -211,6 +212,20 @@ def test_other_bundles_are_made_of_a_finished_run_without_training_it_again(
     found = millis("export", tmp_path / "run", "--to", "android", "--json").json
     assert found["bundles"] == [str(tmp_path / "run" / "bundles" / "android")]
     assert sorted(path.name for path in (tmp_path / "run" / "bundles").iterdir()) == ["android", "android.zip"]
+
+
+def test_the_command_that_a_missing_entry_names_mends_the_table(finished: Path, millis: Millis, tmp_path: Path) -> None:
+    path = tmp_path / "table.yaml"
+    whole = load_table(finished / "run" / "tables" / "local-onnxruntime.yaml")
+    lacking = next(op for op in whole.entries if op.kind == "mbconv")
+    save_table(replace(whole, entries={op: found for op, found in whole.entries.items() if op != lacking}), path)
+    space = ("--space", RECIPE["space"], "--data", "digits", "--epochs", "1", "--warmup-epochs", "0")
+    search = ("search", *space, "--table", path, "--budget", "50ms", "-o", tmp_path / "searched")
+    message, _, command = millis(*search).problem.partition("; measure it with: ")
+    assert str(lacking) in message
+    assert millis(*shlex.split(command)[1:]).exit_code == 0
+    assert set(load_table(path).entries) == set(whole.entries)
+    assert millis(*search).exit_code == 0
 
 
 def test_a_damaged_bundle_of_a_run_is_told_with_its_file(finished: Path, millis: Millis, tmp_path: Path) -> None:
