@@ -45,33 +45,33 @@ def derive_confirmed(run: Run, result: SearchResult) -> Architecture:
     asked = goals
     for _ in range(ATTEMPTS):
         architecture = result.derive(run.space, goals)
-        measured = [_measure(run, architecture, goal) for goal in goals]
-        goals = tuple(
-            _tightened(run, goal, original, measurement)
-            for goal, original, measurement in zip(goals, asked, measured, strict=True)
-        )
-        if all(_meets(goal, measurement) for goal, measurement in zip(asked, measured, strict=True)):
+        measured = [_measure(run, architecture, goal).median_ms for goal in goals]
+        missed = [ms > _limit_ms(goal) for goal, ms in zip(asked, measured, strict=True)]
+        if not any(missed):
             return architecture
+        goals = tuple(
+            _tightened(run, goal, original, ms, architecture) if too_slow else goal
+            for goal, original, ms, too_slow in zip(goals, asked, measured, missed, strict=True)
+        )
+    tables = ", ".join(str(goal.table.path) for goal in asked)
     raise MillisError(
         f"{ATTEMPTS} networks in a row were predicted to meet the budget and measured slower: the tables no longer fit "
-        f"this machine; is it busy? Else measure them again (delete {run.folder / 'tables'})"
+        f"this machine; is it busy? Else measure them again: {tables}"
     )
 
 
-def _meets(goal: Goal, measurement: Measurement) -> bool:
-    return measurement.median_ms <= goal.budget_ms * (1 - MARGIN)
+def _limit_ms(goal: Goal) -> float:
+    return goal.budget_ms * (1 - MARGIN)
 
 
-def _tightened(run: Run, goal: Goal, asked: Goal, measurement: Measurement) -> Goal:
-    """The goal lowered by as much as the network missed it, and a little more so that tries differ."""
-    if _meets(asked, measurement):
-        return goal
+def _tightened(run: Run, goal: Goal, asked: Goal, measured_ms: float, architecture: Architecture) -> Goal:
+    """The goal lowered by as much as this network was predicted too fast, so that it is not derived again."""
     run.watch.note(
-        f"{goal.target}: derived network takes {measurement.median_ms:.4g} ms of {asked.budget_ms:.4g} ms "
-        f"(less {MARGIN:.0%}); deriving again"
+        f"{goal.target}: derived network takes {measured_ms:.4g} ms of {asked.budget_ms:.4g} ms (less {MARGIN:.0%}); "
+        "deriving again"
     )
-    missed = measurement.median_ms / (asked.budget_ms * (1 - MARGIN))
-    return replace(goal, budget_ms=goal.budget_ms / missed * 0.998)
+    predicted_ms = goal.table.network_ms(architecture.ops())
+    return replace(goal, budget_ms=min(goal.budget_ms, _limit_ms(asked) * predicted_ms / measured_ms))
 
 
 def _measure(run: Run, architecture: Architecture, goal: Goal) -> Measurement:

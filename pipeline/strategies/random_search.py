@@ -6,6 +6,7 @@ one that is best on the architecture split wins.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,9 +22,12 @@ from pipeline.train_settings import TrainSettings
 from pipeline.training import EpochResult, train
 from profilers.blocks import build_chain
 
-# Networks are drawn from this share of the first budget up to all of it: a baseline of faster networks would be no
-# baseline. Where a space is too coarse for that, the floor gives way.
+# Networks are drawn from this share of the first budget on: a baseline of faster networks would be no baseline. Where a
+# space is too coarse for that, the floor gives way.
 FLOORS = (0.95, 0.9, 0.8, 0.0)
+
+# What is drawn stays this far below the budgets, as a derived network must when it is confirmed on the device.
+HEADROOM = 0.03
 
 # How often each network may be drawn anew when it was drawn before.
 DRAWS = 10
@@ -74,12 +78,13 @@ def draw(task: SearchTask, number: int) -> Architecture:
         layer.name: dict(zip(layer.labels, _gumbel(len(layer.candidates), random), strict=True))
         for layer in task.space.decisions
     }
-    for floor in FLOORS[:-1]:
+    near = tuple(replace(goal, budget_ms=goal.budget_ms * (1 - HEADROOM)) for goal in task.goals)
+    for floor in FLOORS:
         try:
-            return derive(task.space, scores, task.goals, at_least=floor)
+            return derive(task.space, scores, near, at_least=floor)
         except BudgetError:
             continue
-    return derive(task.space, scores, task.goals, at_least=FLOORS[-1])
+    return derive(task.space, scores, task.goals)
 
 
 def search_cost(settings: SearchSettings) -> float:
