@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline.architecture import Architecture
@@ -176,6 +178,15 @@ def test_a_search_goes_towards_its_budget(paths: Paths, task: SearchTask) -> Non
     expected = [epoch.expected_ms["local:onnxruntime"] / budget_ms for epoch in told]
     assert expected[0] > 1.09
     assert expected[-1] == pytest.approx(1, abs=0.07)
+
+
+@given(first_ms=st.floats(0.1, 100), budget_ms=st.floats(0.1, 100))
+def test_the_budget_comes_down_to_itself_and_never_below(first_ms: float, budget_ms: float) -> None:
+    schedule = proxyless._Schedule(steps=120, warmup_steps=20, weight_steps=2)
+    line = [schedule.budget_ms(step, first_ms, budget_ms) for step in range(51)]
+    assert line[0] == pytest.approx(max(first_ms, budget_ms))
+    assert line == sorted(line, reverse=True)
+    assert line[25:] == [budget_ms] * 26
 
 
 def test_the_searched_weights_serve_another_budget_than_that_of_the_search(task: SearchTask) -> None:
