@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from latency_tables.table import LatencyTable
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

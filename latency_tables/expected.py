@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from latency_tables.table import LatencyTable
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from latency_tables.calibration import Calibration, MeasuredNetwork, calibrate, 
 from latency_tables.errors import MissingOpError
 from profilers.environment import Environment
 from profilers.measurement import Measurement, Verdict
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.target import Target
 

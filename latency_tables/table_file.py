@@ -12,7 +12,7 @@ from latency_tables.table import Latency, LatencyTable
 from profilers.environment import Environment
 from profilers.errors import FileError, TargetError
 from profilers.files import read_yaml, write_atomic
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.target import Target
 

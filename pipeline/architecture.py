@@ -12,7 +12,7 @@ from pipeline.space import SearchSpace, SpaceError
 from pipeline.spaces import parse_space
 from profilers.errors import FileError
 from profilers.files import read_json, write_json
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 # Version of the architecture file. 1: space, choices by layer name and label.
 SCHEMA = 1

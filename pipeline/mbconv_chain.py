@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from pipeline.space import Layer, SpaceError
-from profilers.operations import Classifier, Conv, Identity, MBConv, Operation, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operation import Operation
+from profilers.operations import Classifier, Conv, Identity, MBConv
 from profilers.shape import Shape
 
 LARGEST = 65536  # of any size or count: more is a slip of the keyboard

@@ -16,7 +16,7 @@ from pipeline.space import SearchSpace
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
 from profilers.errors import EnvironmentMismatchError
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target

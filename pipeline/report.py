@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pipeline.search_task import SearchEpoch
 from profilers.files import read_json, write_atomic, write_json
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.target import Target
 
 SCHEMA = 1  # 1: first version

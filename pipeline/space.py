@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from profilers.errors import MillisError
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.shape import Shape
 
 

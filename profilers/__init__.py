@@ -7,7 +7,8 @@ from profilers.compile_cache import CompileJob, compile_all
 from profilers.environment import Environment
 from profilers.errors import MillisError
 from profilers.measurement import Measurement
-from profilers.operations import OPERATIONS, Operation, OpSpec, operation
+from profilers.op_spec import OpSpec
+from profilers.operation import OPERATIONS, Operation, operation
 from profilers.protocol import PROTOCOLS, Protocol
 from profilers.runtimes import RUNTIMES, Runtime, load_runtime
 from profilers.shape import Shape

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from profilers.operations import Activation, Identity, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operations import Activation, Identity
 from profilers.shape import Shape
 
 if TYPE_CHECKING:

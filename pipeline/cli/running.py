@@ -41,6 +41,7 @@ def search(
 ) -> None:
     """Search a network for a latency budget, and derive it."""
     from latency_tables.table_file import load_table
+    from pipeline.derivation import require_feasible
     from pipeline.plan import Plan, TargetPlan
     from pipeline.search_task import SearchSettings
     from pipeline.stage import run_stage
@@ -53,12 +54,13 @@ def search(
             for path, text in zip(table, budgets, strict=True)
         )
         settings = SearchSettings(strategy=strategy, epochs=epochs, warmup_epochs=warmup_epochs)
-        plan = Plan(name=output.name, space=space, data=data, targets=targets, seed=seed, search=settings)
+        plan = Plan(name=output.resolve().name, space=space, data=data, targets=targets, seed=seed, search=settings)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    plan.save(output)
     with ProgressBars() as bars:
         current = _run(output, plan, bars, download)
+        require_feasible(current.space, current.goals)  # before an earlier run here loses its plan
+        plan.save(output)
         run_stage(SEARCH, current)
         _derive(current, confirm=False).save(current.architecture_path)
     _show_architecture(current, json)

@@ -12,7 +12,7 @@ from pipeline.cli.console import ProgressBars, facts, print_table, show
 if TYPE_CHECKING:
     from latency_tables.table import LatencyTable
     from pipeline.profiling import Workload
-    from profilers.operations import OpSpec
+    from profilers.op_spec import OpSpec
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 TableFile = Annotated[Path, typer.Argument(help="A latency table, .yaml.", metavar="TABLE")]
@@ -144,7 +144,7 @@ def _workload(space: str | None, op: list[str], networks: int) -> Workload:
 
 
 def _parse_op(text: str) -> OpSpec:
-    from profilers.operations import OpSpec
+    from profilers.op_spec import OpSpec
 
     try:
         return OpSpec.parse(text)

@@ -58,9 +58,8 @@ def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
         if run.schedule.is_architecture_step(run.step):
             run.train_architecture(*next(architecture_batches))
         if run.step % per_epoch == 0:
-            epoch = run.finish_epoch()
+            on_epoch(run.finish_epoch())  # before the checkpoint: an epoch told twice is better than one never told
             run.save(path)
-            on_epoch(epoch)
     return SearchResult(strategy="proxyless", space=task.space.name, log_probability=run.alpha.log_probability())
 
 

@@ -18,7 +18,7 @@ from deploy.packagers import pack
 from deploy.parity import FP32_TOLERANCE, check_parity
 from profilers.artifact import Artifact
 from profilers.blocks import build_chain
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.runtimes import load_runtime
 
 MEAN, STD = 0.3, 0.25

@@ -7,7 +7,7 @@ import pytest
 from latency_tables.calibration import Calibration, MeasuredNetwork
 from latency_tables.table import Latency, LatencyTable
 from profilers.environment import Environment
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import PROTOCOLS
 from profilers.target import Target
 

@@ -6,7 +6,7 @@ import pytest
 
 from latency_tables.diff import Difference, diff
 from latency_tables.table import LatencyTable
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 
 def test_a_table_does_not_differ_from_itself(table: LatencyTable) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from latency_tables.errors import MissingOpError
 from latency_tables.expected import SupernetCost, supernet_cost
 from latency_tables.table import LatencyTable
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 STEM = OpSpec.parse("conv in=8x8x3 out=8 kernel=3")
 SMALL = OpSpec.parse("mbconv in=8x8x8 out=8")

@@ -15,7 +15,7 @@ from latency_tables.table import Latency, LatencyTable, build_table
 from profilers.environment import Environment
 from profilers.errors import EnvironmentMismatchError, MillisError
 from profilers.measurement import Burst, Measurement
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import PROTOCOLS
 from profilers.target import Target
 

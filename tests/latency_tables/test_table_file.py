@@ -13,7 +13,7 @@ from latency_tables.table import Latency, LatencyTable
 from latency_tables.table_file import load_table, save_table
 from profilers.environment import Environment
 from profilers.errors import FileError
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.target import Target
 

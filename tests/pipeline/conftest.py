@@ -20,7 +20,7 @@ from pipeline.data import Data, load_data
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
 from profilers.environment import Environment
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.protocol import protocol_named
 from profilers.target import Target
 

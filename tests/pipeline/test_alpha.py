@@ -8,7 +8,8 @@ import torch
 from pipeline.alpha import Alpha
 from pipeline.data.seeding import generator
 from pipeline.space import Layer, SearchSpace, SpaceError
-from profilers.operations import Classifier, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operations import Classifier
 from profilers.shape import Shape
 
 

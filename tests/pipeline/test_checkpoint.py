@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pipeline.checkpoint import load_state, load_weights, save_state, save_weights
 from profilers.errors import FileError
-from profilers.operations import Classifier, Conv, MBConv, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operations import Classifier, Conv, MBConv
 from profilers.shape import Shape
 
 DTYPES = (

@@ -11,7 +11,9 @@ from latency_tables.errors import MissingOpError
 from pipeline.budget import Budget, BudgetError, Goal, Reach
 from pipeline.derivation import derive, require_feasible
 from pipeline.space import Layer, SearchSpace
-from profilers.operations import Classifier, Conv, Identity, Operation, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operation import Operation
+from profilers.operations import Classifier, Conv, Identity
 from profilers.shape import Shape
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pipeline.data.seeding import generator
 from pipeline.gates import GateSample, Paths, rescale, sample_gates, sample_path
 from pipeline.space import Layer, SearchSpace
 from pipeline.supernet import Gates
-from profilers.operations import Conv, Identity, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operations import Conv, Identity
 from profilers.shape import Shape
 
 FACTORS = (1.0, 2.0, 4.0)

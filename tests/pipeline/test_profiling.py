@@ -9,7 +9,7 @@ from pipeline.architecture import Architecture
 from pipeline.profiling import Workload, compile_job, example_for, journal_of, network_name, spread_architectures
 from pipeline.space import SearchSpace
 from pipeline.spaces import SPACES, parse_space
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 EXTRA = OpSpec.parse("classifier in=1x1x8 out=2")
 

@@ -30,7 +30,7 @@ from pipeline.report import (
 )
 from pipeline.search_task import SearchEpoch
 from profilers.errors import FileError
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

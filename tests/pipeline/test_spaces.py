@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline.mbconv_chain import make_divisible
 from pipeline.space import Layer, SearchSpace, SpaceError
 from pipeline.spaces import SPACES, parse_space
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 
 SMALL = st.integers(1, 64)
 

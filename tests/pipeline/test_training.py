@@ -24,7 +24,9 @@ from pipeline.training import (
 )
 from profilers.blocks import build_chain
 from profilers.errors import FileError
-from profilers.operations import Classifier, Conv, MBConv, Operation, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operation import Operation
+from profilers.operations import Classifier, Conv, MBConv
 from profilers.shape import Shape
 
 SHORT = TrainSettings(epochs=3, batch_size=128)

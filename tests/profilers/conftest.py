@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from profilers.artifact import Artifact
 from profilers.blocks import build_chain
 from profilers.compile_cache import CompileJob, compile_all
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.runtimes import RUNTIMES
 
 CHAINS = {

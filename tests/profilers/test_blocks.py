@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from profilers.blocks import ACTIVATIONS, build_chain, folded
-from profilers.operations import Activation, OpSpec
+from profilers.op_spec import OpSpec
+from profilers.operations import Activation
 
 TEXTS = [
     "conv in=9x9x3 out=8 kernel=3 stride=2",

@@ -15,7 +15,7 @@ from profilers.artifact import Artifact
 from profilers.blocks import MBConvBlock, build_chain
 from profilers.compile_cache import CompileJob, compile_all, default_cache
 from profilers.errors import CompileError, FileError, TargetError
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 from profilers.runtimes import onnxruntime
 
 EXAMPLE = torch.zeros(1, 8, 8, 8)
@@ -70,7 +70,7 @@ def test_the_key_is_the_same_in_every_process() -> None:
 import torch
 from profilers.blocks import build_chain
 from profilers.compile_cache import CompileJob
-from profilers.operations import OpSpec
+from profilers.op_spec import OpSpec
 torch.manual_seed(0)
 module = build_chain((OpSpec.parse("mbconv in=8x8x8 out=8"),)).eval()
 print(CompileJob("onnxruntime", module, torch.zeros(1, 8, 8, 8)).key())

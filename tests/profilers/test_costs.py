@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from profilers.blocks import folded
 from profilers.cost import Cost
-from profilers.operations import Classifier, Conv, Identity, MBConv, OpSpec, Zero
+from profilers.op_spec import OpSpec
+from profilers.operations import Classifier, Conv, Identity, MBConv, Zero
 from profilers.shape import Shape
 
 SIZES = st.integers(1, 9)

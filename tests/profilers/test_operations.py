@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from profilers.cost import Cost
-from profilers.operations import OPERATIONS, Identity, MBConv, Operation, OpSpec, operation
+from profilers.op_spec import OpSpec
+from profilers.operation import OPERATIONS, Operation, operation
+from profilers.operations import Identity, MBConv
 from profilers.shape import Shape
 
 SHAPES = st.builds(Shape, st.integers(1, 256), st.integers(1, 256), st.integers(1, 2048))
