@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import Protocol as TypingProtocol
 from latency_tables.table import LatencyTable, build_table
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
-from pipeline.space import SearchSpace
+from pipeline.space import Layer, SearchSpace
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
 from profilers.errors import EnvironmentMismatchError
@@ -44,7 +44,7 @@ class Workload:
     def of(space: SearchSpace, *, networks: int, extra_ops: Sequence[OpSpec] = ()) -> Workload:
         return Workload(
             ops=tuple(dict.fromkeys([*space.op_specs(), *extra_ops])),
-            networks=tuple(spread_architectures(space, networks)),
+            networks=spread_architectures(space, networks),
         )
 
     def without(self, table: LatencyTable | None) -> Workload:
@@ -67,17 +67,25 @@ def network_name(architecture: Architecture) -> str:
     return "network " + " ".join(architecture.labels.values())
 
 
-def spread_architectures(space: SearchSpace, count: int, seed: int = 0) -> Iterator[Architecture]:
-    """`count` networks from near the smallest to near the largest: each leans further towards large candidates."""
+def spread_architectures(space: SearchSpace, count: int, seed: int = 0) -> tuple[Architecture, ...]:
+    """The smallest network, the largest, and random ones leaning from one to the other: `count` in all, by MACs.
+
+    Fewer where a space is so small that one is drawn twice.
+    """
     rng = random.Random(seed)
-    for i in range(count):
-        lean = 0.5 if count == 1 else i / (count - 1)
-        choices = []
-        for layer in space.decisions:
-            ranked = sorted(range(len(layer.candidates)), key=lambda k: layer.candidates[k].macs)
-            weights = [(1 - lean) ** 2 * (len(ranked) - rank) + lean**2 * (rank + 1) for rank in range(len(ranked))]
-            choices.append(rng.choices(ranked, [weight**3 for weight in weights])[0])
-        yield Architecture(space, tuple(choices))
+    leans = [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
+    drawn = [Architecture(space, tuple(_leaning(layer, lean, rng) for layer in space.decisions)) for lean in leans]
+    return tuple(sorted(dict.fromkeys(drawn), key=lambda architecture: architecture.macs))
+
+
+def _leaning(layer: Layer, lean: float, rng: random.Random) -> int:
+    """A candidate drawn by its rank in MACs: the least for `lean` 0, the most for 1."""
+    ranked = sorted(range(len(layer.candidates)), key=lambda k: layer.candidates[k].macs)
+    last = len(ranked) - 1
+    weights = [((1 - lean) ** 2 * (last - rank) + lean**2 * rank) ** 3 for rank in range(len(ranked))]
+    if lean in {0.0, 1.0}:
+        return ranked[round(lean * last)]
+    return rng.choices(ranked, weights)[0]
 
 
 def profile(
