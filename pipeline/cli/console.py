@@ -53,6 +53,8 @@ class ProgressBars:
         self._tasks: dict[str, TaskID] = {}
 
     def progress(self, part: str, done: int, planned: int) -> None:
+        if planned == 0:
+            return
         if part not in self._tasks:
             self._tasks[part] = self._bars.add_task(part, total=planned)
         self._bars.update(self._tasks[part], completed=done, total=planned)
