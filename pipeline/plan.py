@@ -83,7 +83,7 @@ class Plan:
     profile: ProfilePlan = field(default_factory=ProfilePlan)
     search: SearchSettings = field(default_factory=SearchSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
-    start: Literal["scratch", "search"] = "search"  # the weights that training starts from
+    start: Literal["scratch", "search"] = "scratch"  # the weights that training starts from
 
     def __post_init__(self) -> None:
         if self.name and not _NAME.fullmatch(self.name):
