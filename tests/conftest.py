@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.stand_ins import arm_board
+
 # Networks this small only lose by threads, and tests run beside one another. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,6 +33,10 @@ class Part:
 
 
 PARTS = {
+    "arm-board": Part(
+        find=arm_board.find,
+        install="apt-get install debootstrap qemu-user-static; python -m tests.stand_ins.arm_board",
+    ),
     "chromium": Part(
         find=lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
         install="apt-get install chromium",
