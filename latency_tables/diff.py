@@ -25,9 +25,9 @@ class Difference:
 def diff(first: LatencyTable, second: LatencyTable) -> tuple[Difference, ...]:
     """Every operation of either table, in the first table's order, then the second's."""
     ops = dict.fromkeys([*first.entries, *second.entries])
-    return tuple(Difference(op=op, first_ms=_median_ms(first, op), second_ms=_median_ms(second, op)) for op in ops)
+    return tuple(Difference(op=op, first_ms=_alone_ms(first, op), second_ms=_alone_ms(second, op)) for op in ops)
 
 
-def _median_ms(table: LatencyTable, op: OpSpec) -> float | None:
+def _alone_ms(table: LatencyTable, op: OpSpec) -> float | None:
     latency = table.entries.get(op)
-    return None if latency is None else latency.median_ms
+    return None if latency is None else latency.ms(table.protocol.statistic)

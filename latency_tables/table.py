@@ -14,7 +14,7 @@ from latency_tables.errors import MissingOpError
 from profilers.environment import Environment
 from profilers.measurement import Measurement, Verdict
 from profilers.op_spec import OpSpec
-from profilers.protocol import Protocol
+from profilers.protocol import Protocol, Statistic
 from profilers.target import Target
 
 
@@ -35,6 +35,10 @@ class Latency:
             raise ValueError(f"median_ms={self.median_ms} and p90_ms={self.p90_ms} must be latencies above zero")
         if not (0 <= self.spread < inf and self.samples >= 1):
             raise ValueError(f"spread={self.spread} must not be negative, samples={self.samples} at least 1")
+
+    def ms(self, statistic: Statistic) -> float:
+        """The latency that counts under a protocol of that statistic."""
+        return self.median_ms if statistic == "median" else self.p90_ms
 
     @staticmethod
     def of(measurement: Measurement) -> Latency:
@@ -80,7 +84,7 @@ class LatencyTable:
 
     def op_ms(self, op: OpSpec) -> float:
         """What the operation adds to a network, ms."""
-        return 0.0 if op.free else self.calibration.op_ms(self[op].median_ms)
+        return 0.0 if op.free else self.calibration.op_ms(self[op].ms(self.protocol.statistic))
 
     def network_ms(self, ops: Iterable[OpSpec]) -> float:
         """Predicted latency of a network, ms."""
@@ -91,8 +95,12 @@ class LatencyTable:
         text = f"{self.target}: {len(self.entries)} operations, {len(self.noisy)} noisy"
         if not self.calibration.networks:
             return f"{text}, not calibrated on whole networks"
-        isolated_ms = [latency.median_ms for latency in self.entries.values()]
-        return f"{text}, {describe_errors(isolated_ms, self.calibration.networks)}"
+        return f"{text}, {describe_errors(self.isolated_ms, self.calibration.networks)}"
+
+    @property
+    def isolated_ms(self) -> list[float]:
+        """What each measured operation costs alone, ms."""
+        return [latency.ms(self.protocol.statistic) for latency in self.entries.values()]
 
     @property
     def noisy(self) -> tuple[OpSpec, ...]:
@@ -128,7 +136,7 @@ def build_table(
         path=path,
     )
     whole = [*(base.calibration.networks if base is not None else ()), *(_beside(alone, *net) for net in networks)]
-    return replace(alone, calibration=calibrate((latency.median_ms for latency in alone.entries.values()), whole))
+    return replace(alone, calibration=calibrate(alone.isolated_ms, whole))
 
 
 def _beside(alone: LatencyTable, name: str, ops: Sequence[OpSpec], measurement: Measurement) -> MeasuredNetwork:
@@ -137,6 +145,6 @@ def _beside(alone: LatencyTable, name: str, ops: Sequence[OpSpec], measurement: 
         name=name,
         ops=sum(not op.free for op in ops),
         sum_ms=alone.network_ms(ops),
-        measured_ms=measurement.median_ms,
+        measured_ms=Latency.of(measurement).ms(alone.protocol.statistic),
         spread=measurement.spread,
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from typing import Protocol as TypingProtocol
 
 from latency_tables.table import LatencyTable, build_table
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
+from pipeline.side_by_side import side_by_side
 from pipeline.space import Layer, SearchSpace
+from pipeline.watcher import Watcher
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
 from profilers.errors import EnvironmentMismatchError
@@ -25,12 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from profilers.artifact import Artifact
-
-
-class Watcher(TypingProtocol):
-    """Told how far each part has come."""
-
-    def __call__(self, part: str, done: int, planned: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +105,12 @@ def profile(
         for target, lacking in missing.items()
         for name, chain in lacking.chains().items()
     }
-    artifacts = compile_all(jobs, cache=cache, on_progress=_part(watch, "compile"))
-    return {
-        target: _extended(known[target], missing[target], target, path, protocol, artifacts, _part(watch, str(target)))
-        for target, path in tables.items()
-    }
+    artifacts = compile_all(jobs, cache=cache, on_progress=partial(watch.progress, "compile"))
+
+    def extend(target: Target, watch: Watcher) -> LatencyTable:
+        return _extended(known[target], missing[target], target, tables[target], protocol, artifacts, watch)
+
+    return side_by_side(tuple(tables), extend, watch)
 
 
 def _known(target: Target, path: Path, protocol: Protocol) -> LatencyTable | None:
@@ -163,13 +160,15 @@ def _extended(
     path: Path,
     protocol: Protocol,
     artifacts: Mapping[str, Artifact],
-    on_progress: Callable[[int, int], None],
+    watch: Watcher,
 ) -> LatencyTable:
     """The known table with the workload measured and added, written to `path`."""
     if known is not None and not workload.chains():
         return known
     work = {name: artifacts[f"{target}: {name}"] for name in workload.chains()}
-    measured = sweep(work, target, protocol, journal_of(path), on_progress=on_progress)
+    measured = sweep(
+        work, target, protocol, journal_of(path), on_progress=partial(watch.progress, str(target)), notify=watch.note
+    )
     table = build_table(
         target,
         protocol,
@@ -180,7 +179,3 @@ def _extended(
     )
     save_table(table, path)
     return table
-
-
-def _part(watch: Watcher, part: str) -> Callable[[int, int], None]:
-    return lambda done, planned: watch(part, done, planned)

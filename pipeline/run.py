@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from latency_tables.table import LatencyTable
 from latency_tables.table_file import load_table
@@ -15,19 +15,12 @@ from pipeline.plan import Plan, TargetPlan
 from pipeline.search_task import SearchTask
 from pipeline.space import SearchSpace, SpaceError
 from pipeline.spaces import parse_space
+from pipeline.watcher import Watcher
 from profilers.errors import FileError
 from profilers.target import Target
 
 if TYPE_CHECKING:
     from pipeline.data import Data
-
-
-class Watcher(Protocol):
-    """Told how a run goes on."""
-
-    def progress(self, part: str, done: int, planned: int) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from profilers.artifact import Artifact
 from profilers.errors import CompileError, TargetError
 from profilers.files import read_json, write_json
+from profilers.precision import Precision
 from profilers.runtimes import Runtime, load_runtime
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class CompileJob:
     runtime: str
     module: nn.Module
     example: Tensor
+    precision: Precision = "fp32"
 
     def key(self) -> str:
         """A hash of everything the converted file depends on: code, weights, input shape, converter versions.
@@ -44,7 +46,7 @@ class CompileJob:
         runtime = load_runtime(self.runtime)
         digest = hashlib.sha256()
         for text in (
-            f"schema {SCHEMA}, {runtime.name}",
+            f"schema {SCHEMA}, {runtime.name}, {self.precision}",
             *_versions(runtime),
             f"{tuple(self.example.shape)} {self.example.dtype}",
             repr(self.module),
@@ -148,7 +150,7 @@ def _compile_into(job: CompileJob, entry: Path) -> None:
     entry.mkdir(parents=True, exist_ok=True)
     final = entry / f"model.{runtime.format}"
     with TemporaryDirectory(dir=entry, prefix=".converting-") as scratch:
-        artifact = runtime.compile(job.module, job.example, Path(scratch) / final.name)
+        artifact = runtime.compile(job.module, job.example, Path(scratch) / final.name, job.precision)
         artifact.path.replace(final)
     # Written last: an entry without it does not exist.
     write_json(entry / _RECORD, {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})

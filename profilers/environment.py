@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from profilers.errors import EnvironmentMismatchError
+
+if TYPE_CHECKING:
+    from profilers.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,11 @@ class Environment:
     def require_same(self, other: Environment, *, what: str) -> None:
         """Raise EnvironmentMismatchError naming every fact that differs."""
         require_same(self.facts, other.facts, what=what)
+
+
+def asked_of(target: Target) -> dict[str, str]:
+    """The facts that the target itself fixes."""
+    return {name: str(getattr(target, name)) for name in ("threads", "precision", "accelerator", "batch")}
 
 
 def require_same(facts: Mapping[str, object], others: Mapping[str, object], *, what: str) -> None:

@@ -4,7 +4,8 @@
     ├── FileError            a file of ours is missing, malformed or of another schema version
     ├── TargetError          a target that cannot be understood or that nothing here serves
     ├── CompileError         a module that a runtime's converter refused
-    ├── DeviceError          the timing process failed or is gone
+    ├── DeviceError          the device refused, or failed at, what was asked
+    │   └── DeviceLostError  it is gone: a connection was lost, a timing process died; asking again may help
     └── EnvironmentMismatchError   measurements of different environments would be mixed
 
 The command line prints the message as one line and exits with `exit_code`; packages to the right add their own kinds.
@@ -32,7 +33,11 @@ class CompileError(MillisError):
 
 
 class DeviceError(MillisError):
-    """The timing process failed or is gone."""
+    """The device refused, or failed at, what was asked."""
+
+
+class DeviceLostError(DeviceError):
+    """The device is gone: a connection was lost, a timing process died. Asking again may help."""
 
 
 class EnvironmentMismatchError(MillisError):

@@ -18,13 +18,14 @@ from typing import IO, Any, Self
 
 from profilers.environment import Environment, require_same
 from profilers.errors import FileError
-from profilers.measurement import Burst, Measurement
+from profilers.measurement import Burst, Measurement, Statistics
 from profilers.protocol import Protocol
 from profilers.target import Target
 
 # 1: a line with "environment" for each timing process; a line with "key" (null: the sentinel) for each burst, in the
 #    order taken, times in ms
-SCHEMA = 1
+# 2: a burst may say what disturbed it, and hold "statistics" instead of times
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Journal:
         """Write one burst durably."""
         line = {"key": key, "sha256": sha256, "round": burst.round}
         times = {"times_ms": list(burst.times_ms), "warmup_ms": list(burst.warmup_ms)}
-        self._write(line | times)
+        told = {"statistics": asdict(burst.statistics)} if burst.statistics is not None else {}
+        self._write(line | times | told | ({"disturbed": burst.disturbed} if burst.disturbed else {}))
         self.entries.append(Entry(key, sha256, self._session, burst))
 
     def measurements(self) -> dict[tuple[str, str], Measurement]:
@@ -110,7 +112,8 @@ class Journal:
         typical_ms = self._sentinel_medians_ms()
         for window in _windows(self.entries):
             void = any(self._strayed(e.burst, typical_ms[e.sha256]) for e in window if e.key is None)
-            yield from (replace(entry, burst=replace(entry.burst, void=void)) for entry in window)
+            for entry in window:
+                yield replace(entry, burst=replace(entry.burst, void=void or bool(entry.burst.disturbed)))
 
     def _sentinel_medians_ms(self) -> dict[str, float]:
         """What each model that served as a sentinel usually takes: other work has another one."""
@@ -142,8 +145,14 @@ class Journal:
         elif self.environment is None:
             raise ValueError("a burst before any environment")
         else:
-            burst = Burst(round=line["round"], times_ms=_times(line["times_ms"]), warmup_ms=_times(line["warmup_ms"]))
-            if not burst.times_ms:
+            burst = Burst(
+                round=line["round"],
+                times_ms=_times(line["times_ms"]),
+                warmup_ms=_times(line["warmup_ms"]),
+                disturbed=str(line.get("disturbed", "")),
+                statistics=Statistics(**line["statistics"]) if "statistics" in line else None,
+            )
+            if bool(burst.times_ms) == bool(burst.statistics):
                 raise ValueError("a burst without times")
             self.entries.append(Entry(line["key"], line["sha256"], self._session, burst))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 from statistics import median, quantiles
 from typing import Literal
 
@@ -12,17 +14,64 @@ Verdict = Literal["steady", "noisy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """What a tool that keeps the time of each inference to itself told of a burst.
+
+    Raises ValueError for numbers that no times can have.
+    """
+
+    count: int  # inferences
+    mean_ms: float
+    min_ms: float
+    max_ms: float
+    resolution_ms: float  # the tool's clock, or its last digit
+    p5_ms: float | None = None
+    median_ms: float | None = None
+    p95_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"{self.count} inferences")
+        slack_ms = 1e-5 * self.mean_ms  # the mean is told with six digits
+        quantile_points = [self.min_ms, self.p5_ms, self.median_ms, self.p95_ms, self.max_ms]
+        ordered = [time for time in quantile_points if time is not None]
+        if not all(0 < time < inf for time in (*ordered, self.mean_ms, self.resolution_ms)):
+            raise ValueError("a time that is not positive")
+        if any(low > high for low, high in pairwise(ordered)):
+            raise ValueError("quantiles that are not in order")
+        if not self.min_ms - slack_ms <= self.mean_ms <= self.max_ms + slack_ms:
+            raise ValueError("a mean outside of least and most")
+
+    @property
+    def typical_ms(self) -> float:
+        """The median; the mean where there is none, or where rounding to the resolution moves it by over a percent."""
+        if self.median_ms is None or self.resolution_ms / 2 > 0.01 * self.median_ms:
+            return self.mean_ms
+        return self.median_ms
+
+    @property
+    def p90_bound_ms(self) -> float:
+        """What the 90th percentile is not above."""
+        return self.max_ms if self.p95_ms is None else self.p95_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """One load of a model, warmed up and timed: milliseconds of each inference, in the order taken."""
+    """One load of a model, warmed up and timed: milliseconds of each inference, in the order taken.
+
+    Where a tool tells statistics only, they stand in place of the times.
+    """
 
     round: int
-    times_ms: tuple[float, ...]
+    times_ms: tuple[float, ...] = ()
     warmup_ms: tuple[float, ...] = ()
-    void: bool = False  # the sentinel strayed beside it
+    disturbed: str = ""  # what changed on the device meanwhile: its frequency, its thermal status
+    void: bool = False  # disturbed, or the sentinel strayed beside it
+    statistics: Statistics | None = None
 
     @property
     def median_ms(self) -> float:
-        return median(self.times_ms)
+        return median(self.times_ms) if self.statistics is None else self.statistics.typical_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +95,10 @@ class Measurement:
 
     @property
     def p90_ms(self) -> float:
+        """Over all inferences; of bursts that are known by statistics, the median of what bounds it in each."""
+        bounds = [burst.statistics.p90_bound_ms for burst in self.valid if burst.statistics is not None]
+        if bounds:
+            return median(bounds)
         times = [time for burst in self.valid for time in burst.times_ms]
         return quantiles(times, n=10, method="inclusive")[-1] if len(times) > 1 else times[0]
 
@@ -60,7 +113,8 @@ class Measurement:
 
     @property
     def samples(self) -> int:
-        return sum(len(burst.times_ms) for burst in self.valid)
+        told = (burst.statistics for burst in self.valid)
+        return sum(len(burst.times_ms) for burst in self.valid) + sum(each.count for each in told if each is not None)
 
     @property
     def verdict(self) -> Verdict:

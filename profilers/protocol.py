@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from profilers.errors import MillisError
+
+Statistic = Literal["median", "p90"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,8 @@ class Protocol:
     A burst loads the model, warms up for at least `warmup_runs` runs and `warmup_ms`, then times at least `runs` runs
     and `burst_ms`, at most `max_runs`. An operation whose burst medians spread over more than `steady_spread` is noisy
     and gets more rounds, up to `max_rounds`. A burst beside a sentinel that strayed by more than `sentinel_drift` from
-    its median is void. Both are fractions. Raises ValueError for numbers under which nothing could be measured.
+    its median is void. Both are fractions. The device rests for `cooldown_s` seconds between rounds. `statistic` is what
+    counts as the latency. Raises ValueError for numbers under which nothing could be measured.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
@@ -32,6 +35,8 @@ class Protocol:
     bursts_per_sentinel: int = 8
     steady_spread: float = 0.03
     sentinel_drift: float = 0.05
+    cooldown_s: float = 0.0
+    statistic: Statistic = "median"
 
     def __post_init__(self) -> None:
         for name in ("rounds", "runs", "bursts_per_sentinel"):
@@ -40,22 +45,38 @@ class Protocol:
         for least, most in (("rounds", "max_rounds"), ("runs", "max_runs")):
             if getattr(self, most) < getattr(self, least):
                 raise ValueError(f"{most}={getattr(self, most)} is less than {least}={getattr(self, least)}")
-        for name in ("warmup_runs", "warmup_ms", "burst_ms", "steady_spread", "sentinel_drift"):
+        for name in ("warmup_runs", "warmup_ms", "burst_ms", "steady_spread", "sentinel_drift", "cooldown_s"):
             if not 0 <= getattr(self, name) < inf:
                 raise ValueError(f"{name}={getattr(self, name)} must be a number that is not negative")
 
     def describe(self) -> str:
+        what = "median of burst medians" if self.statistic == "median" else "90th percentile of all runs"
+        rest = f", {self.cooldown_s:g} s of rest between rounds" if self.cooldown_s else ""
         return (
-            f"{self.name}: median of {self.rounds} to {self.max_rounds} burst medians; a burst is {self.warmup_runs} "
-            f"or more warm-up runs, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
+            f"{self.name}: {what}, {self.rounds} to {self.max_rounds} bursts{rest}; a burst is {self.warmup_runs} or more "
+            f"warm-up runs for {self.warmup_ms:g} ms, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
         )
 
 
+# final follows MLPerf Mobile: at least 1,024 runs and a minute of a network, the 90th percentile, rests in between.
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol(name="quick", rounds=3, max_rounds=6, warmup_ms=2.0, burst_ms=8.0),
         Protocol(name="standard"),
+        Protocol(
+            name="final",
+            rounds=5,
+            max_rounds=8,
+            warmup_runs=10,
+            warmup_ms=500.0,
+            runs=205,
+            burst_ms=12_000.0,
+            max_runs=5000,
+            bursts_per_sentinel=4,
+            cooldown_s=60.0,
+            statistic="p90",
+        ),
     )
 }
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from profilers.artifact import Artifact
-from profilers.devices import Session, open_session
+from profilers.devices import Notify, Session, open_session, tell_nobody
+from profilers.errors import DeviceLostError
 from profilers.journal import Journal
 from profilers.measurement import Measurement
 from profilers.protocol import Protocol
 from profilers.target import Target
 
 Progress = Callable[[int, int], None]  # bursts done, bursts planned so far
+Opener = Callable[[Target, Notify], Session]
+
+_PATIENCE_SECONDS = (0, 2, 5, 10, 20)  # before each new try to reach a device that was lost
 
 
 def ignore_progress(done: int, planned: int) -> None:
@@ -28,23 +33,45 @@ def sweep(
     journal_path: Path,
     *,
     on_progress: Progress = ignore_progress,
-    opener: Callable[[Target], Session] = open_session,
+    notify: Notify = tell_nobody,
+    opener: Opener = open_session,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Measurement]:
     """Measure what the journal does not hold yet; the same call after a kill goes on where it stopped.
 
-    Raises DeviceError where the device fails; what was measured until then is in the journal.
+    A device that is lost is asked for again, some times over, as long as bursts come of it. Raises DeviceError where
+    it fails or stays away; what was measured until then is in the journal.
     """
     with Journal(journal_path, target, protocol) as journal:
-        rounds = _Rounds(work, protocol, journal)
-        if rounds.next() is not None:
-            session = opener(target)
+        rounds = _Rounds(work, protocol, journal, on_progress, lambda: sleep(protocol.cooldown_s))
+        waits = iter(_PATIENCE_SECONDS)
+        while rounds.next() is not None:
+            before = len(journal.entries)
             try:
-                journal.begin(session.environment, session.state())
-                rounds.run(session, on_progress)
-            finally:
-                session.close()
+                _measure(rounds, target, opener, notify)
+            except DeviceLostError as error:
+                if len(journal.entries) > before:
+                    waits = iter(_PATIENCE_SECONDS)
+                _wait(error, next(waits, None), notify, sleep)
         known = journal.measurements()
         return {key: known[key, artifact.sha256] for key, artifact in work.items()}
+
+
+def _measure(rounds: _Rounds, target: Target, opener: Opener, notify: Notify) -> None:
+    session = opener(target, notify)
+    try:
+        rounds.journal.begin(session.environment, session.state())
+        rounds.run(session)
+    finally:
+        session.close()
+
+
+def _wait(error: DeviceLostError, seconds: float | None, notify: Notify, sleep: Callable[[float], None]) -> None:
+    """Before the device is asked for again; raises where patience is at its end."""
+    if seconds is None:
+        raise DeviceLostError(f"{error}; what was measured is kept, run the same command again to go on") from error
+    notify(f"{error}; trying again" + (f" in {seconds} s" if seconds else ""))
+    sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +89,8 @@ class _Rounds:
     work: Mapping[str, Artifact]
     protocol: Protocol
     journal: Journal
+    on_progress: Progress
+    rest: Callable[[], None]  # between two rounds
 
     def next(self) -> _Round | None:
         """The first round in which a model is due; any may be, for a burst can be found void long after it."""
@@ -73,18 +102,20 @@ class _Rounds:
                 return _Round(number, tuple(keys))
         return None
 
-    def run(self, session: Session, on_progress: Progress) -> None:
+    def run(self, session: Session) -> None:
         """Time what is due until nothing is: each model once a round, the sentinel before, between and after them."""
         sentinel = self._sentinel()
         done, planned = 0, self._first_bursts_due()
         while due := self.next():
-            if done == 0:
+            if done:
+                self.rest()
+            else:
                 self._time(session, None, sentinel, due.number)
             planned += len(due.keys) if due.number >= self.protocol.rounds else 0
             for position, key in enumerate(due.keys, 1):
                 self._time(session, key, self.work[key], due.number)
                 done += 1
-                on_progress(done, planned)
+                self.on_progress(done, planned)
                 if position % self.protocol.bursts_per_sentinel == 0 or position == len(due.keys):
                     self._time(session, None, sentinel, due.number)
 

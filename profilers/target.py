@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from profilers.errors import TargetError
-from profilers.runtimes import RUNTIMES
+from profilers.precision import Precision
+from profilers.runtimes import RUNTIMES, load_runtime
 
-# What this version can measure; a target that asks for more is refused, never measured as something else.
-ACCELERATORS = ("cpu",)
-PRECISIONS = ("fp32",)
+# Which cores a measurement is pinned to: as many as it has threads of the fastest, or the slowest, or none.
+Cores = Literal["big", "little", "any"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +24,17 @@ class Target:
     device: str = "local"
     runtime: str
     accelerator: str = "cpu"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     threads: int = 1
+    cores: Cores = "big"
     batch: int = 1
 
     def __post_init__(self) -> None:
         _check_choice("runtime", self.runtime, tuple(RUNTIMES))
-        _check_choice("accelerator", self.accelerator, ACCELERATORS)
-        _check_choice("precision", self.precision, PRECISIONS)
+        runtime = load_runtime(self.runtime)
+        _check_choice("accelerator", self.accelerator, runtime.accelerators, of=self.runtime)
+        _check_choice("precision", self.precision, runtime.precisions, of=self.runtime)
+        _check_choice("cores", self.cores, get_args(Cores))
         for name in ("threads", "batch"):
             if getattr(self, name) < 1:
                 raise TargetError(f"target: {name}={getattr(self, name)} must be at least 1")
@@ -82,13 +85,15 @@ def _options(text: str, query: str) -> dict[str, str | int]:
             if not re.fullmatch("[0-9]{1,6}", value):
                 raise TargetError(f"target {text!r}: {name}={value!r} is not a whole number of at most six digits")
             options[name] = int(value)
-        elif name in {"accelerator", "precision"}:
+        elif name in {"accelerator", "precision", "cores"}:
             options[name] = value
         else:
-            raise TargetError(f"target {text!r}: no option {name!r}; there are accelerator, precision, threads, batch")
+            known = "accelerator, precision, threads, cores, batch"
+            raise TargetError(f"target {text!r}: no option {name!r}; there are {known}")
     return options
 
 
-def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(field: str, value: str, choices: tuple[str, ...], *, of: str = "") -> None:
     if value not in choices:
-        raise TargetError(f"target: {field} {value!r} is not available; there are: {', '.join(choices)}")
+        where = f" for {of}" if of else ""
+        raise TargetError(f"target: {field} {value!r} is not available{where}; there are: {', '.join(choices)}")

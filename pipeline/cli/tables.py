@@ -57,7 +57,7 @@ def profile(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The table to write; by default tables/<space>/<target>.yaml.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="quick or standard.")] = "standard",
+    protocol: Annotated[str, typer.Option(help="quick, standard or final.")] = "standard",
     networks: Annotated[int, typer.Option(help="Whole networks to calibrate the table with.", min=0)] = 8,
     json: Json = False,
 ) -> None:
@@ -74,7 +74,7 @@ def profile(
     paths = {each: output or folder / f"{each.slug}.yaml" for each in map(Target.parse, target)}
     with ProgressBars() as bars:
         workload = _workload(space, op or [], networks)
-        measured = measure(workload, paths, protocol_named(protocol), watch=bars.progress)
+        measured = measure(workload, paths, protocol_named(protocol), watch=bars)
     found = [_summary(table) for table in measured.values()]
 
     def text() -> None:

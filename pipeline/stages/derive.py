@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from latency_tables.table import Latency
 from pipeline.architecture import Architecture
 from pipeline.budget import Goal
 from pipeline.profiling import compile_job, network_name
@@ -82,7 +83,9 @@ def _measured_ms(run: Run, architecture: Architecture, goals: Sequence[Goal]) ->
     for goal in goals:
         journal = run.folder / "derive" / f"{goal.target.slug}.measurements.jsonl"
         work = {name: artifacts[goal.target.runtime]}
-        measured.append(sweep(work, goal.target, goal.table.protocol, journal)[name].median_ms)
+        protocol = goal.table.protocol
+        measurement = sweep(work, goal.target, protocol, journal, notify=run.watch.note)[name]
+        measured.append(Latency.of(measurement).ms(protocol.statistic))
     return measured
 
 

@@ -16,7 +16,7 @@ from profilers.protocol import protocol_named
 from profilers.sweep import sweep
 from profilers.target import Target
 
-SCHEMA = 1  # 1: latency, environment and protocol by target
+SCHEMA = 2  # 1: latency, environment and protocol by target. 2: what of the latency counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class MeasuredNetwork:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     latency: Latency
+    measured_ms: float  # what counts under the protocol
     environment: dict[str, str]
     protocol: str
 
@@ -60,9 +61,12 @@ def _perform(run: Run) -> None:
     for name in (target.target for target in run.plan.targets):
         target = Target.parse(name)
         journal = run.folder / "measured" / f"{target.slug}.measurements.jsonl"
-        measurement = sweep({"network": exports[target.runtime].artifact}, target, protocol, journal)["network"]
+        work = {"network": exports[target.runtime].artifact}
+        measurement = sweep(work, target, protocol, journal, notify=run.watch.note)["network"]
+        latency = Latency.of(measurement)
         measured[name] = MeasuredNetwork(
-            latency=Latency.of(measurement),
+            latency=latency,
+            measured_ms=latency.ms(protocol.statistic),
             environment=dict(measurement.environment.facts),
             protocol=protocol.describe(),
         )

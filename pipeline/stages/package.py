@@ -90,7 +90,7 @@ def _measured(run: Run, target: TargetPlan) -> Measured:
         precision=goal.target.precision,
         budget_ms=goal.budget_ms,
         predicted_ms=goal.table.network_ms(run.architecture().ops()),
-        measured_ms=found.latency.median_ms,
+        measured_ms=found.measured_ms,
         p90_ms=found.latency.p90_ms,
         spread=found.latency.spread,
         samples=found.latency.samples,

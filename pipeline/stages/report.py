@@ -60,7 +60,7 @@ def _target(run: Run, target: TargetPlan) -> TargetReport:
         fastest_ms=reach.fastest_ms,
         slowest_ms=reach.slowest_ms,
         predicted_ms=goal.table.network_ms(run.architecture().ops()),
-        measured_ms=found.latency.median_ms,
+        measured_ms=found.measured_ms,
         p90_ms=found.latency.p90_ms,
         spread=found.latency.spread,
         samples=found.latency.samples,

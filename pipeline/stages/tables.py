@@ -48,7 +48,7 @@ def _perform(run: Run) -> None:
     )
     settings = run.plan.profile
     workload = Workload.of(run.space, networks=settings.networks)
-    tables = profile(workload, paths, protocol_named(settings.protocol), watch=run.watch.progress)
+    tables = profile(workload, paths, protocol_named(settings.protocol), watch=run.watch)
     for table in tables.values():
         run.watch.note(table.summary())
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from profilers.artifact import Artifact, Format
+from profilers.check import Check
 from profilers.errors import TargetError
+from profilers.precision import Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +23,13 @@ class Runtime(Protocol):
     name: str
     format: Format
     packages: tuple[str, ...]  # distributions whose versions the compiled file depends on
+    precisions: tuple[Precision, ...]
+    accelerators: tuple[str, ...]  # cpu first
 
-    def compile(self, module: nn.Module, example: Tensor, path: Path) -> Artifact:
+    def compile(self, module: nn.Module, example: Tensor, path: Path, precision: Precision = "fp32") -> Artifact:
         """Convert a module for inference: batch normalisation folded, the runtime's own layout at the edges.
 
-        `example` is [N, C, H, W]. Raises CompileError with the converter's own words.
+        `example` is [N, C, H, W]; int8 takes its ranges from it. Raises CompileError with the converter's own words.
         """
 
     def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:
@@ -43,3 +48,13 @@ def load_runtime(name: str) -> Runtime:
     if name not in RUNTIMES:
         raise TargetError(f"runtime {name!r} is not available; there are: {', '.join(RUNTIMES)}")
     return cast(Runtime, import_module(RUNTIMES[name]).RUNTIME)
+
+
+def runtime_check(name: str) -> Check:
+    """Whether the packages that compile and run for a runtime are installed."""
+    purpose = f"profile local:{name}"
+    try:
+        found = ", ".join(f"{package} {version(package)}" for package in load_runtime(name).packages)
+    except PackageNotFoundError as error:
+        return Check(name=purpose, ok=False, found=f"no {error.name}", mend=f"pip install 'millis[{name}]'")
+    return Check(name=purpose, ok=True, found=found)

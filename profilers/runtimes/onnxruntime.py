@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from profilers import agent
 from profilers.artifact import Artifact, Format
+from profilers.precision import Precision
 from profilers.runtimes.feeding import run_images, tensor_spec
 from profilers.runtimes.refusal import REFUSALS, refusal
 
@@ -24,8 +25,10 @@ class OnnxRuntime:
     name: str = "onnxruntime"
     format: Format = "onnx"
     packages: tuple[str, ...] = ("onnxruntime", "onnxscript", "onnx", "torch")
+    precisions: tuple[Precision, ...] = ("fp32",)
+    accelerators: tuple[str, ...] = ("cpu",)
 
-    def compile(self, module: nn.Module, example: Tensor, path: Path) -> Artifact:
+    def compile(self, module: nn.Module, example: Tensor, path: Path, precision: Precision = "fp32") -> Artifact:
         import torch
 
         from profilers.blocks import folded
@@ -53,7 +56,7 @@ class OnnxRuntime:
         )
 
     def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:
-        return run_images(agent.OnnxModel(str(artifact.path), threads=1), artifact, images)
+        return run_images(agent.OnnxModel(str(artifact.path), threads=1, accelerator="cpu"), artifact, images)
 
 
 RUNTIME = OnnxRuntime()

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
+from hashlib import sha256
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -39,13 +41,23 @@ class Talk:
         answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         return answer
 
+    def open(self, runtime: str, *, threads: int = 1, cores: str = "big") -> dict[str, Any]:
+        return self.ask(do="open", runtime=runtime, threads=threads, cores=cores, accelerator="cpu")
+
     def burst(self, path: Path, *, runs: int, warmup_runs: int = 0, max_runs: int = 1000) -> dict[str, Any]:
         numbers = {"runs": runs, "warmup_runs": warmup_runs, "max_runs": max_runs, "warmup_ms": 0, "burst_ms": 0}
         return self.ask(do="burst", path=str(path), **numbers)
 
 
 @pytest.fixture
-def talk() -> Iterator[Talk]:
+def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where an agent that is started after this keeps its files."""
+    monkeypatch.setenv("MILLIS_CACHE", str(tmp_path))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def talk(keeping: Path) -> Iterator[Talk]:  # noqa: ARG001 - set before the agent starts
     talk = Talk()
     with talk.process:  # closes its stdin and waits for it
         yield talk
@@ -53,7 +65,7 @@ def talk() -> Iterator[Talk]:
 
 @runtimes
 def test_a_burst_answers_the_time_of_every_run(talk: Talk, compiled: dict[str, Artifact], runtime: str) -> None:
-    talk.ask(do="open", runtime=runtime, threads=1)
+    talk.open(runtime)
     answer = talk.burst(compiled[f"{runtime} network"].path, runs=7, warmup_runs=2)
     assert (len(answer["times_ns"]), len(answer["warmup_ns"])) == (7, 2)
     assert min(answer["times_ns"]) > 0
@@ -61,7 +73,7 @@ def test_a_burst_answers_the_time_of_every_run(talk: Talk, compiled: dict[str, A
 
 @runtimes
 def test_opening_tells_where_and_by_what_is_measured(talk: Talk, runtime: str) -> None:
-    facts = talk.ask(do="open", runtime=runtime, threads=1)["environment"]
+    facts = talk.open(runtime)["environment"]
     assert facts["runtime"] == runtime
     assert facts["runtime_version"][-1].isdigit()
     assert set(facts) >= {"agent", "machine", "cpu", "cores", "os", "governor", "affinity"}
@@ -70,7 +82,7 @@ def test_opening_tells_where_and_by_what_is_measured(talk: Talk, runtime: str) -
 
 @pytest.mark.parametrize("threads", {1, len(os.sched_getaffinity(0))})
 def test_the_agent_pins_itself_to_as_many_cores_as_it_has_threads(talk: Talk, threads: int) -> None:
-    facts = talk.ask(do="open", runtime="onnxruntime", threads=threads)["environment"]
+    facts = talk.open("onnxruntime", threads=threads)["environment"]
     pinned = os.sched_getaffinity(talk.process.pid)
     assert len(pinned) == threads
     assert facts["affinity"] == ",".join(map(str, sorted(pinned)))
@@ -78,8 +90,67 @@ def test_the_agent_pins_itself_to_as_many_cores_as_it_has_threads(talk: Talk, th
 
 def test_more_threads_than_cores_are_refused(talk: Talk) -> None:
     cores = len(os.sched_getaffinity(0))
-    answer = talk.ask(do="open", runtime="litert", threads=cores + 1)
+    answer = talk.open("litert", threads=cores + 1)
     assert answer == {"error": f"ValueError: {cores + 1} threads asked, but only {cores} cores are available"}
+
+
+CORES = {0: 1_800_000, 1: 1_800_000, 2: 2_400_000, 3: 2_900_000}  # little, little, big, prime
+
+
+@pytest.mark.parametrize(
+    ("threads", "choice", "chosen"),
+    [(1, "big", [3]), (2, "big", [2, 3]), (4, "big", [0, 1, 2, 3]), (1, "little", [0]), (3, "little", [0, 1, 2])],
+)
+def test_the_cores_are_chosen_by_their_own_frequencies(
+    monkeypatch: pytest.MonkeyPatch, threads: int, choice: str, chosen: list[int]
+) -> None:
+    pinned = list[list[int]]()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(CORES))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(cores))
+    monkeypatch.setattr(agent, "max_frequency_khz", CORES.__getitem__)
+    assert agent.pin(threads, choice) == chosen
+    assert pinned == [chosen]
+
+
+def test_any_core_means_no_pinning(talk: Talk) -> None:
+    assert talk.open("onnxruntime", cores="any")["environment"]["affinity"] == "not pinned"
+    assert os.sched_getaffinity(talk.process.pid) == os.sched_getaffinity(0)
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ({"core 3 freq": 2_900_000, "core 3 count": 7}, ""),
+        ({"core 3 freq": 2_700_000, "core 3 count": 7}, ""),
+        ({"core 3 freq": 1_900_000, "core 3 count": 7}, "core 3 freq 2900000 to 1900000"),
+        ({"core 3 freq": 2_900_000, "core 3 count": 8}, "core 3 count 7 to 8"),
+        ({}, ""),
+    ],
+)
+def test_a_clock_that_moved_disturbs_a_burst(after: dict[str, int], told: str) -> None:
+    assert agent.disturbance({"core 3 freq": 2_900_000, "core 3 count": 7}, after) == told
+
+
+def test_a_file_is_kept_by_its_content_and_found_again(talk: Talk, keeping: Path) -> None:
+    name = f"{sha256(b'model').hexdigest()}.tflite"
+    assert talk.ask(do="find", name=name) == {"path": None}
+    assert talk.ask(do="keep", name=name, base64=b64encode(b"model").decode()) == {"path": str(keeping / name)}
+    assert talk.ask(do="find", name=name) == {"path": str(keeping / name)}
+    (keeping / name).write_bytes(b"mod")
+    assert talk.ask(do="find", name=name) == {"path": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("../../.bashrc", "is not the SHA-256 of a file"),
+        ("/" + "0" * 64, "is not the SHA-256 of a file"),
+        ("0" * 64 + ".tflite", "arrived with other content than its name says"),
+    ],
+)
+def test_a_file_under_a_wrong_name_is_refused(talk: Talk, keeping: Path, name: str, error: str) -> None:
+    assert error in talk.ask(do="keep", name=name, base64=b64encode(b"model").decode())["error"]
+    assert not keeping.exists() or not list(keeping.iterdir())
 
 
 def test_the_state_is_told_at_any_time(talk: Talk) -> None:
@@ -105,7 +176,7 @@ def test_a_request_that_fails_is_answered_and_the_next_one_served(talk: Talk, li
 
 @runtimes
 def test_a_file_that_is_no_model_is_answered_with_the_runtime_s_words(talk: Talk, tmp_path: Path, runtime: str) -> None:
-    talk.ask(do="open", runtime=runtime, threads=1)
+    talk.open(runtime)
     (tmp_path / "text").write_text("this is no model")
     assert "error" in talk.burst(tmp_path / "text", runs=1)
     assert "error" in talk.burst(tmp_path / "missing", runs=1)

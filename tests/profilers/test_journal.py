@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from profilers.environment import Environment
 from profilers.errors import EnvironmentMismatchError, FileError, MillisError
-from profilers.journal import Journal
+from profilers.journal import SCHEMA, Journal
 from profilers.measurement import Burst
 from profilers.protocol import PROTOCOLS, Protocol
 from profilers.target import Target
@@ -125,8 +125,8 @@ def test_a_burst_before_any_environment_is_an_error(path: Path) -> None:
 
 
 def test_a_journal_of_another_version_is_refused(path: Path) -> None:
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2', 1))
-    with pytest.raises(FileError, match=r":1: .*schema 2, but this millis reads version 1"):
+    path.write_text(path.read_text().replace(f'"schema": {SCHEMA}', '"schema": 99', 1))
+    with pytest.raises(FileError, match=rf":1: .*schema 99, but this millis reads version {SCHEMA}"):
         opened(path)
 
 

@@ -11,11 +11,19 @@ from profilers.protocol import PROTOCOLS, Protocol, protocol_named
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_protocol_is_found_by_its_name_and_describes_itself(name: str) -> None:
     protocol = protocol_named(name)
-    assert protocol.describe().startswith(f"{name}: median of {protocol.rounds} to {protocol.max_rounds} burst medians")
+    assert protocol.describe().startswith(f"{name}: ")
+    assert f"{protocol.rounds} to {protocol.max_rounds} bursts" in protocol.describe()
+
+
+def test_the_final_protocol_is_as_long_as_mlperf_mobile_asks_and_counts_the_90th_percentile() -> None:
+    final = PROTOCOLS["final"]
+    assert final.rounds * final.runs >= 1024
+    assert final.rounds * final.burst_ms >= 60_000
+    assert (final.statistic, final.cooldown_s > 0) == ("p90", True)
 
 
 def test_an_unknown_protocol_is_told_with_those_there_are() -> None:
-    with pytest.raises(MillisError, match="no protocol 'hasty'; there are: quick, standard"):
+    with pytest.raises(MillisError, match="no protocol 'hasty'; there are: quick, standard, final"):
         protocol_named("hasty")
 
 

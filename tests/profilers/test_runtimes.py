@@ -115,7 +115,7 @@ def test_a_model_runs_on_as_many_threads_as_asked(compiled: dict[str, Artifact],
     load_runtime(runtime).run(compiled[f"{runtime} conv"], np.zeros((1, 3, 9, 9), np.float32))  # libraries are loaded
     gc.collect()
     before = threads_here()
-    model = MODELS[runtime](str(compiled[f"{runtime} conv"].path), threads)
+    model = MODELS[runtime](str(compiled[f"{runtime} conv"].path), threads, "cpu")
     model.feed(np.zeros(model.input_shape, np.float32))
     model.invoke()
     assert threads_here() == before + threads - 1

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profilers.artifact import Artifact, TensorSpec
+from profilers.devices import Notify
 from profilers.environment import Environment
-from profilers.errors import DeviceError, EnvironmentMismatchError
+from profilers.errors import DeviceError, DeviceLostError, EnvironmentMismatchError
 from profilers.measurement import Burst, Measurement
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
@@ -55,7 +57,7 @@ class Board:
         self.bursts: list[str] = []
         self.opened = self.closed = 0
 
-    def open(self, target: Target) -> Board:
+    def open(self, target: Target, notify: Notify) -> Board:
         assert target == TARGET
         self.opened += 1
         return self
@@ -185,6 +187,58 @@ def test_a_sweep_that_is_ended_at_any_burst_goes_on_with_nothing_lost_and_nothin
     finished = Board()
     assert measured(finished, journal) == found
     assert finished.opened == 0
+
+
+class Wobbly(Board):
+    """A board whose connection is lost at every so many bursts, and comes back."""
+
+    def __init__(self, lost_every: int) -> None:
+        super().__init__()
+        self.lost_every = lost_every
+        self.asked = 0
+
+    def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
+        self.asked += 1
+        if self.asked % self.lost_every == 0:
+            raise DeviceLostError("the cable came loose")
+        return super().burst(artifact, protocol, round)
+
+
+def test_a_board_that_is_lost_and_comes_back_is_measured_to_the_end(journal: Path) -> None:
+    board, slept = Wobbly(lost_every=5), list[float]()
+    found = sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append)
+    assert {key: each.median_ms for key, each in found.items()} == TRUE_MS
+    assert set(slots(journal).values()) == {1}
+    assert board.opened == board.closed > 3
+    assert set(slept) == {0}
+
+
+def test_a_board_that_stays_away_is_asked_for_less_and_less_often_then_given_up(journal: Path) -> None:
+    board, slept, notes = Wobbly(lost_every=1), list[float](), list[str]()
+    with pytest.raises(DeviceLostError, match=r"came loose; what was measured is kept, run the same command again"):
+        sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append, notify=notes.append)
+    assert slept == sorted(slept)
+    assert board.opened == board.closed == len(slept) + 1
+    assert notes[1] == "the cable came loose; trying again in 2 s"
+
+
+def test_a_device_rests_between_rounds_where_the_protocol_asks_for_it(journal: Path) -> None:
+    slept = list[float]()
+    sweep(WORK, TARGET, replace(PROTOCOL, cooldown_s=60), journal, opener=Board().open, sleep=slept.append)
+    assert slept == [60] * (PROTOCOL.rounds - 1)
+
+
+def test_a_disturbed_burst_is_void_and_taken_again(journal: Path) -> None:
+    board = Board()
+    clean = board.burst
+
+    def disturbed_in_round_1(artifact: Artifact, protocol: Protocol, round: int) -> Burst:
+        return replace(clean(artifact, protocol, round), disturbed="throttled" if round == 1 else "")
+
+    board.burst = disturbed_in_round_1  # type: ignore[method-assign]
+    found = measured(board, journal)
+    assert {burst.round for burst in found["a"].valid} == {0, 2, 3}
+    assert [burst.disturbed for burst in found["a"].bursts if burst.void] == ["throttled"]
 
 
 def test_an_unplugged_board_ends_the_sweep_with_its_error_and_the_session(journal: Path) -> None:

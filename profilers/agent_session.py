@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import signal
@@ -10,31 +11,36 @@ import tempfile
 from typing import Any, Self
 
 from profilers.artifact import Artifact
-from profilers.environment import Environment
-from profilers.errors import DeviceError, TargetError
+from profilers.environment import Environment, asked_of
+from profilers.errors import DeviceError, DeviceLostError, TargetError
 from profilers.measurement import Burst
 from profilers.protocol import Protocol
 from profilers.target import Target
 
+_OPENING = ("runtime", "accelerator", "threads", "cores")  # what of a target the agent is told
 _END_SECONDS = 10  # an agent that is told to end does so within a burst
 
 
 class AgentSession:
-    """A running agent. One request, one answer; a process that ends in between is a DeviceError with its last words."""
+    """A running agent. One request, one answer; a process that ends in between raises DeviceLostError.
 
-    def __init__(self, command: list[str], target: Target) -> None:
+    `shares_files`: the agent reads this machine's files. Elsewhere an artifact is sent once and kept by its content.
+    """
+
+    def __init__(self, command: list[str], target: Target, *, shares_files: bool) -> None:
         self._target = target
+        self._shares_files = shares_files
+        self._places: dict[str, str] = {}  # hash of an artifact -> its path at the agent
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the session
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True
         )
         try:
-            opened = self._ask({"do": "open", "runtime": target.runtime, "threads": target.threads})
+            opened = self._ask({"do": "open"} | {name: getattr(target, name) for name in _OPENING})
         except BaseException:
             self.close()
             raise
-        asked = {name: str(getattr(target, name)) for name in ("threads", "precision", "accelerator", "batch")}
-        self.environment = Environment(opened["environment"] | asked)
+        self.environment = Environment(opened["environment"] | asked_of(target))
 
     def state(self) -> dict[str, str]:
         return dict(self._ask({"do": "state"})["state"])
@@ -47,7 +53,7 @@ class AgentSession:
         answer = self._ask(
             {
                 "do": "burst",
-                "path": str(artifact.path),
+                "path": self._place(artifact),
                 "warmup_runs": protocol.warmup_runs,
                 "warmup_ms": protocol.warmup_ms,
                 "runs": protocol.runs,
@@ -59,6 +65,7 @@ class AgentSession:
             round=round,
             times_ms=tuple(time / 1e6 for time in answer["times_ns"]),
             warmup_ms=tuple(time / 1e6 for time in answer["warmup_ns"]),
+            disturbed=answer["disturbed"],
         )
 
     def close(self) -> None:
@@ -73,6 +80,19 @@ class AgentSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _place(self, artifact: Artifact) -> str:
+        """The path by which the agent reads an artifact, which is sent where the agent does not have it."""
+        if self._shares_files:
+            return str(artifact.path)
+        if artifact.sha256 not in self._places:
+            name = f"{artifact.sha256}.{artifact.format}"
+            place = self._ask({"do": "find", "name": name})["path"]
+            if place is None:
+                data = base64.b64encode(artifact.path.read_bytes()).decode()
+                place = self._ask({"do": "keep", "name": name, "base64": data})["path"]
+            self._places[artifact.sha256] = place
+        return self._places[artifact.sha256]
+
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -84,16 +104,17 @@ class AgentSession:
         line = self._process.stdout.readline()
         if not line.endswith("\n"):
             raise self._gone()
-        what = " ".join(filter(None, [request["do"], request.get("path")]))
+        what = " ".join(filter(None, [request["do"], request.get("path", request.get("name"))]))
         try:
             answer: dict[str, Any] = json.loads(line)
         except ValueError:
-            raise DeviceError(f"{self._target}: {what} was answered by {line.strip()!r}, not by the agent") from None
+            told = f"{self._target}: {what} was answered by {line.strip()!r}, not by the agent"
+            raise DeviceLostError(told) from None
         if "error" in answer:
             raise DeviceError(f"{self._target}: {what} failed: {' '.join(answer['error'].split())}")
         return answer
 
-    def _gone(self) -> DeviceError:
+    def _gone(self) -> DeviceLostError:
         status = self._end()
         if status < 0:
             ended = f"was ended by signal {-status} ({signal.strsignal(-status)})"
@@ -102,7 +123,7 @@ class AgentSession:
         self._complaints.seek(0)
         last_words = self._complaints.read().decode(errors="replace").strip().splitlines()[-1:]
         told = ": ".join([f"the timing process {ended}", *last_words])
-        return DeviceError(f"{self._target}: {told}; what was measured is kept, run the same command again to go on")
+        return DeviceLostError(f"{self._target}: {told}")
 
     def _end(self) -> int:
         """Let the process end, or make it; its exit status."""
