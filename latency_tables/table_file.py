@@ -21,8 +21,8 @@ SCHEMA = 1
 
 _HEAD = """\
 # A latency table of millis: what each operation costs on one target, measured alone; all times in milliseconds.
-# calibration: a network costs base_ms, each operation in it scale * ms + per_op_ms, where ms is the protocol's statistic
-# of the operation alone; networks: the evidence.
+# calibration: a network costs base_ms, each operation in it scale * ms + per_op_ms, where ms is the statistic of the
+# protocol; networks: the evidence.
 """
 
 

@@ -18,8 +18,8 @@ class Protocol:
     A burst loads the model, warms up for at least `warmup_runs` runs and `warmup_ms`, then times at least `runs` runs
     and `burst_ms`, at most `max_runs`. An operation whose burst medians spread over more than `steady_spread` is noisy
     and gets more rounds, up to `max_rounds`. A burst beside a sentinel that strayed by more than `sentinel_drift` from
-    its median is void. Both are fractions. The device rests for `cooldown_s` seconds between rounds. `statistic` is what
-    counts as the latency. Raises ValueError for numbers under which nothing could be measured.
+    its median is void. Both are fractions. The device rests for `cooldown_s` between rounds. `statistic` is what counts
+    as the latency. Raises ValueError for numbers under which nothing could be measured.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
@@ -53,8 +53,8 @@ class Protocol:
         what = "median of burst medians" if self.statistic == "median" else "90th percentile of all runs"
         rest = f", {self.cooldown_s:g} s of rest between rounds" if self.cooldown_s else ""
         return (
-            f"{self.name}: {what}, {self.rounds} to {self.max_rounds} bursts{rest}; a burst is {self.warmup_runs} or more "
-            f"warm-up runs for {self.warmup_ms:g} ms, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
+            f"{self.name}: {what}, {self.rounds} to {self.max_rounds} bursts{rest}; a burst is {self.warmup_runs} or "
+            f"more warm-up runs for {self.warmup_ms:g} ms, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import running, tables
+from pipeline.cli import machine, running, tables
 
 app = typer.Typer(
     name="millis",
@@ -14,6 +14,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command()(machine.doctor)
+app.command()(machine.devices)
 app.command()(tables.spaces)
 app.command()(tables.count)
 app.command()(tables.profile)

@@ -77,3 +77,10 @@ def facts(values: Mapping[str, object]) -> None:
     width = max(map(len, values))
     for name, value in values.items():
         print(f"{name:<{width}}  {value}")
+
+
+def print_lines(title: str, lines: Mapping[str, str]) -> None:
+    """A title, and under it a paragraph for each name."""
+    print(f"{title}:")
+    for name, line in lines.items():
+        print(f"  {name}\n      {line}")

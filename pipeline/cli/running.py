@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import ProgressBars, facts, print_table, show
-from pipeline.cli.tables import Json
+from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
     from pipeline.architecture import Architecture

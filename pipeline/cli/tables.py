@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import ProgressBars, facts, print_table, show
+from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
     from latency_tables.table import LatencyTable
     from pipeline.profiling import Workload
     from profilers.op_spec import OpSpec
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 TableFile = Annotated[Path, typer.Argument(help="A latency table, .yaml.", metavar="TABLE")]
 
 table_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
