@@ -1,0 +1,92 @@
+"""A browser, a phone's above all: it opens a page of ours, which measures. `browser:lan` is reached by the network."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from profilers import web_runtimes
+from profilers.check import Check
+from profilers.devices import Notify, Reachable
+from profilers.errors import TargetError
+from profilers.runtimes import RUNTIMES
+from profilers.target import Target
+
+if TYPE_CHECKING:
+    from profilers.browser_session import BrowserSession
+
+_PACKAGES = ("aiohttp", "segno")
+# What a page can have each runtime compute on: its WASM build, or WebGPU by the name that the runtime has for it.
+_ACCELERATORS = {"litert": ("cpu", "gpu"), "onnxruntime": ("cpu", "webgpu")}
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserDevice:
+    """Any browser that opens the page: on this machine, or on the local network where `lan`."""
+
+    lan: bool
+
+    def open(self, target: Target, notify: Notify) -> BrowserSession:
+        _require_possible(target)
+        from profilers.browser_session import BrowserSession
+
+        return BrowserSession(target, web_runtimes.require_installed(), notify, lan=self.lan)
+
+
+def connect(address: str) -> BrowserDevice:
+    if address not in {"", "lan"}:
+        raise TargetError(f"device 'browser:{address}': write browser, or browser:lan for one in the local network")
+    for check in checks():
+        if not check.ok:
+            raise TargetError(f"{check.found}: {check.mend}")
+    return BrowserDevice(lan=address == "lan")
+
+
+def reachable() -> tuple[Reachable, ...]:
+    problems = [f"{check.found}: {check.mend}" for check in checks() if not check.ok]
+    return (
+        Reachable(
+            name="browser",
+            description="any browser that opens the page",
+            runtimes=() if problems else tuple(RUNTIMES),
+            problem="; ".join(problems),
+        ),
+    )
+
+
+def checks() -> tuple[Check, ...]:
+    return _server_check(), _libraries_check()
+
+
+def _server_check() -> Check:
+    purpose = "profile a browser: the page's server"
+    try:
+        found = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+    except PackageNotFoundError as error:
+        return Check(name=purpose, ok=False, found=f"no {error.name}", mend="pip install 'millis[browser]'")
+    return Check(name=purpose, ok=True, found=found)
+
+
+def _libraries_check() -> Check:
+    purpose = "profile a browser: its runtimes"
+    if web_runtimes.installed():
+        versions = ", ".join(map(web_runtimes.library_version, RUNTIMES))
+        return Check(name=purpose, ok=True, found=f"{versions} in {web_runtimes.libraries()}")
+    npm = "" if shutil.which("npm") else "apt-get install npm, then "
+    found = "the browser's runtimes are not installed"
+    return Check(name=purpose, ok=False, found=found, mend=npm + web_runtimes.INSTALL)
+
+
+def _require_possible(target: Target) -> None:
+    """Raises TargetError for what no page can measure."""
+    where = f"target {target}: in a browser"
+    if target.accelerator not in _ACCELERATORS[target.runtime]:
+        there = ", ".join(_ACCELERATORS[target.runtime])
+        raise TargetError(f"{where} {target.runtime} has no accelerator {target.accelerator!r}; there are: {there}")
+    if target.cores == "little":
+        raise TargetError(f"{where} nothing can be pinned to slow cores; leave out cores")
+    if (target.runtime, target.precision) == ("litert", "int8"):
+        library = web_runtimes.library_version("litert")
+        raise TargetError(f"{where} {library} takes no int8 inputs; browser:onnxruntime?precision=int8 does")

@@ -1,0 +1,83 @@
+// What the page shows. It changes between bursts only, and nothing on it moves.
+
+const element = (id) => document.getElementById(id);
+const bursts = new Map(); // model -> { name, medians }
+let [round, inRound, modelsARound] = [-1, 0, 0];
+
+export function say(title, note, problem = false) {
+  element("title").textContent = title;
+  element("note").textContent = note;
+  element("note").classList.toggle("problem", problem);
+  document.title = `${title} · millis`;
+}
+
+export function showTarget(target) {
+  element("target").textContent = target;
+}
+
+export function showFacts(facts) {
+  element("device").hidden = false;
+  element("facts").replaceChildren(
+    ...Object.entries(facts).map(([name, value]) => row("div", ["dt", name.replaceAll("_", " ")], ["dd", value])),
+  );
+}
+
+export function addBurst(job, times) {
+  if (job.round !== round) {
+    modelsARound = Math.max(modelsARound, inRound);
+    [round, inRound] = [job.round, 0];
+  }
+  inRound += 1;
+  if (!bursts.has(job.model)) bursts.set(job.model, { name: job.name, medians: [] });
+  bursts.get(job.model).medians.push(median(times));
+  showProgress(Math.max(job.rounds, round + 1));
+}
+
+export function showResults() {
+  element("progress").hidden = true;
+  element("results").hidden = bursts.size === 0;
+  const shapes = new Map();
+  for (const model of bursts.values()) shapes.set(model.name, [...(shapes.get(model.name) ?? []), model]);
+  element("rows").replaceChildren(
+    ...[...shapes].map(([name, models]) => {
+      const medians = models.map((model) => median(model.medians)).sort((a, b) => a - b);
+      const ends = [...new Set([medians[0], medians.at(-1)].map(milliseconds))];
+      return row("tr", ["td", name], ["td", models.length], ["td", ends.join(" – ")]);
+    }),
+  );
+}
+
+export function models() {
+  return bursts.size;
+}
+
+function showProgress(rounds) {
+  element("progress").hidden = false;
+  const done = (number) => (number < round ? 100 : number > round ? 0 : modelsARound ? (100 * inRound) / modelsARound : 50);
+  element("rounds").replaceChildren(
+    ...Array.from({ length: rounds }, (_, number) => {
+      const bar = document.createElement("li");
+      bar.style.setProperty("--done", `${Math.min(100, done(number))}%`);
+      return bar;
+    }),
+  );
+  const of = modelsARound >= inRound ? ` of ${modelsARound}` : "";
+  element("counts").textContent = `Round ${round + 1} of ${rounds} · burst ${inRound}${of}`;
+}
+
+function row(tag, ...cells) {
+  const line = document.createElement(tag);
+  for (const [name, text] of cells) line.append(Object.assign(document.createElement(name), { textContent: text }));
+  return line;
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+// About three significant digits.
+function milliseconds(value) {
+  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : value >= 0.1 ? 3 : 4);
+}
