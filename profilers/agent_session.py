@@ -17,7 +17,8 @@ from profilers.measurement import Burst
 from profilers.protocol import Protocol
 from profilers.target import Target
 
-_OPENING = ("runtime", "accelerator", "threads", "cores")  # what of a target the agent is told
+GREETING = "millis-board "  # begins the line by which a process far away asks for the agent
+_OPENING = ("runtime", "accelerator", "precision", "threads", "cores")  # what of a target the agent is told
 _END_SECONDS = 10  # an agent that is told to end does so within a burst
 
 
@@ -25,17 +26,25 @@ class AgentSession:
     """A running agent. One request, one answer; a process that ends in between raises DeviceLostError.
 
     `shares_files`: the agent reads this machine's files. Elsewhere an artifact is sent once and kept by its content.
+    `source`: the agent's, for a process that asks for it with GREETING, whatever a login shell printed before.
     """
 
-    def __init__(self, command: list[str], target: Target, *, shares_files: bool) -> None:
+    def __init__(self, command: list[str], target: Target, *, shares_files: bool, source: str | None = None) -> None:
         self._target = target
         self._shares_files = shares_files
         self._places: dict[str, str] = {}  # hash of an artifact -> its path at the agent
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the session
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            encoding="utf-8",
+            errors="replace",
         )
         try:
+            if source is not None:
+                self._hand_over(source)
             opened = self._ask({"do": "open"} | {name: getattr(target, name) for name in _OPENING})
         except BaseException:
             self.close()
@@ -93,17 +102,14 @@ class AgentSession:
             self._places[artifact.sha256] = place
         return self._places[artifact.sha256]
 
+    def _hand_over(self, source: str) -> None:
+        while not self._next_line().startswith(GREETING):
+            pass
+        self._send(source)
+
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._gone() from None
-        line = self._process.stdout.readline()
-        if not line.endswith("\n"):
-            raise self._gone()
+        self._send(request)
+        line = self._next_line()
         what = " ".join(filter(None, [request["do"], request.get("path", request.get("name"))]))
         try:
             answer: dict[str, Any] = json.loads(line)
@@ -113,6 +119,21 @@ class AgentSession:
         if "error" in answer:
             raise DeviceError(f"{self._target}: {what} failed: {' '.join(answer['error'].split())}")
         return answer
+
+    def _send(self, value: object) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(value) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _next_line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.endswith("\n"):
+            raise self._gone()
+        return line
 
     def _gone(self) -> DeviceLostError:
         status = self._end()

@@ -45,6 +45,10 @@ PARTS = {
         find=lambda: Path("/usr/share/datasets/fashion-mnist"),
         install="apt-get install dataset-fashion-mnist",
     ),
+    "sshd": Part(
+        find=lambda: Path("/usr/sbin/sshd"),
+        install="apt-get install openssh-server",
+    ),
     "shared-data": Part(
         find=lambda: CHECKOUT.parent / "shared" / "data",
         install="put published tables into ../shared/data",
