@@ -4,7 +4,7 @@ One self-contained file for the machine that is measured: Python 3.8 or newer, n
 request a line on stdin and answers one JSON object a line on stdout:
 
     {"do": "open", "runtime": "litert", "accelerator": "cpu",
-     "threads": 1, "cores": "big"}                                       -> {"environment": {…}, "state": {…}}
+     "precision": "fp32", "threads": 1, "cores": "big"}                  -> {"environment": {…}, "state": {…}}
     {"do": "find", "name": "3f….tflite"}                                 -> {"path": "…"}, or null without it
     {"do": "keep", "name": "3f….tflite", "base64": "…"}                  -> {"path": "…"}
     {"do": "burst", "path": "m.tflite", "warmup_runs": 3, "warmup_ms": 5,
@@ -13,22 +13,36 @@ request a line on stdin and answers one JSON object a line on stdout:
     {"do": "state"}                                                      -> {"state": {…}}
 
 Anything that goes wrong is answered as {"error": "…"}. The process pins itself to as many cores as it has threads
-before the runtime is loaded, collects no garbage while timing, and times on random data. A file that was kept has its
-SHA-256 as its name, and is checked against it.
+before the runtime is loaded, collects no garbage while timing, and times on random data; of several agents on a machine
+one times at a time. A run is over when its result is there: on an accelerator too it begins with the input in this
+machine's memory and ends with the output there, as an application sees it. Precision fp32 is computed in fp32. A file
+that was kept has its SHA-256 as its name, and is checked against it. The end of stdin ends the process at once.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import ctypes
+import fcntl
 import gc
 import glob
 import hashlib
+import itertools
 import json
 import os
 import platform
+import re
+import struct
+import subprocess
 import sys
+import tempfile
+import threading
 import time
-from typing import Any, Callable, Iterable
+import zipfile
+import zlib
+from queue import SimpleQueue
+from typing import Any, Callable, Iterable, Iterator, Union
 
 import numpy as np
 
@@ -45,19 +59,23 @@ ONNX_DTYPES = {
     "tensor(uint8)": "uint8",
 }
 
+# Accelerator -> ONNX Runtime's provider, and the packages that have it.
+ONNX_PROVIDERS = {
+    "cpu": ("CPUExecutionProvider", "onnxruntime"),
+    "cuda": ("CUDAExecutionProvider", "'onnxruntime-gpu[cuda,cudnn]'"),
+    "tensorrt": ("TensorrtExecutionProvider", "'onnxruntime-gpu[cuda,cudnn]' tensorrt"),
+    "webgpu": ("WebGpuExecutionProvider", "onnxruntime-webgpu"),
+    "coreml": ("CoreMLExecutionProvider", "onnxruntime # on a Mac"),
+}
+
 
 class OnnxModel:
-    """An ONNX model with its input and output bound, so that a run copies nothing."""
+    """An ONNX model; on the CPU its input and output are bound, so that a run copies nothing."""
 
-    def __init__(self, path: str, threads: int, accelerator: str) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._binding = self._session.io_binding()
+    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
+        self._session = onnx_session(path, threads, accelerator, precision)
+        # Binding would copy the input to an accelerator once for all runs.
+        self._binding = self._session.io_binding() if accelerator == "cpu" else None
         given = self._session.get_inputs()[0]
         self.input_shape = tuple(given.shape)
         self.input_dtype = ONNX_DTYPES[given.type]
@@ -68,23 +86,93 @@ class OnnxModel:
 
         return str(onnxruntime.__version__)
 
+    @staticmethod
+    def adapter(accelerator: str) -> str:
+        import onnxruntime
+
+        provider, package = ONNX_PROVIDERS[accelerator]
+        if provider not in onnxruntime.get_available_providers():
+            installed = getattr(onnxruntime, "package_name", "onnxruntime")
+            raise ValueError(
+                f"{installed} {onnxruntime.__version__} has no {provider}, and only one onnxruntime package fits into "
+                f"an environment: pip uninstall -y {installed} && pip install {package}"
+            )
+        if accelerator == "webgpu":
+            return "; ".join(vulkan_devices()) or "not told by onnxruntime"
+        return nvidia_smi("name,driver_version") if accelerator in NVIDIA else ""
+
     def feed(self, array: np.ndarray) -> None:
-        self._array = array  # the binding does not keep it alive
-        self._binding.bind_cpu_input(self._session.get_inputs()[0].name, array)
-        self._binding.bind_output(self._session.get_outputs()[0].name)
+        self._fed = {self._session.get_inputs()[0].name: array}  # which the binding does not keep alive
+        if self._binding:
+            self._binding.bind_cpu_input(*next(iter(self._fed.items())))
+            self._binding.bind_output(self._session.get_outputs()[0].name)
 
     def invoke(self) -> None:
-        self._session.run_with_iobinding(self._binding)
+        if self._binding:
+            self._session.run_with_iobinding(self._binding)
+        else:
+            self._outputs = self._session.run(None, self._fed)
 
     def result(self) -> np.ndarray:
-        output: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
-        return output
+        outputs: list[np.ndarray] = self._binding.copy_outputs_to_cpu() if self._binding else self._outputs
+        return outputs[0]
+
+    def run_ns(self) -> int:
+        return host_ns(self.invoke)
+
+
+def onnx_session(path: str, threads: int, accelerator: str, precision: str) -> Any:
+    """A session with every operation on the accelerator; raises ValueError naming those that are not."""
+    import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    provider, package = ONNX_PROVIDERS[accelerator]
+    if accelerator == "cpu":
+        return onnxruntime.InferenceSession(path, options, providers=[provider])
+    if accelerator in NVIDIA and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls(directory="")  # CUDA as pip installs it
+    features = {
+        "tensorrt": {"trt_fp16_enable": str(precision == "fp16"), "trt_int8_enable": str(precision == "int8")},
+        "coreml": {"ModelFormat": "MLProgram"},
+    }
+    providers = [(provider, features.get(accelerator, {}))]
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    with overheard() as heard:
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=providers, enable_fallback=0)
+        except (Fail, RuntimeError) as error:
+            reason = str(error)
+    # Loaded once more, with the CPU allowed, only to be asked which operations that is needed for.
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    with overheard():
+        session = onnxruntime.InferenceSession(path, options, providers=providers)
+    if provider in session.get_providers():
+        elsewhere = onnx_nodes_elsewhere(session, provider) or reason
+        raise ValueError(f"not every operation runs on {provider}: {elsewhere}; {REPLACE}")
+    found = re.search("Failed to .*", "\n".join([*heard, reason]))
+    raise ValueError(
+        f"{provider} does not start: {found[0] if found else reason}; it needs the GPU's driver, and what comes with "
+        f"pip install {package}"
+    )
+
+
+def onnx_nodes_elsewhere(session: Any, provider: str) -> str:
+    """The nodes that are not on a provider, `Det (determinant)`, as far as the version of ONNX Runtime tells."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return "this version of onnxruntime cannot tell which"
+    parts = [part for part in session.get_provider_graph_assignment_info() if part.ep_name != provider]
+    return ", ".join(f"{node.op_type} ({node.name})" for part in parts for node in part.get_nodes())
 
 
 class LiteRTModel:
     """A LiteRT (TensorFlow Lite) model on the CPU, by whichever interpreter package is installed."""
 
-    def __init__(self, path: str, threads: int, accelerator: str) -> None:
+    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
         self._interpreter = self._package().Interpreter(model_path=path, num_threads=threads)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]
@@ -106,6 +194,10 @@ class LiteRTModel:
         name = cls._package().__name__.split(".")[0].replace("_", "-")
         return f"{name} {metadata.version(name)}"
 
+    @staticmethod
+    def adapter(_accelerator: str) -> str:
+        return ""
+
     def feed(self, array: np.ndarray) -> None:
         self._interpreter.set_tensor(self._input["index"], array)
 
@@ -116,37 +208,206 @@ class LiteRTModel:
         output: np.ndarray = self._interpreter.get_tensor(self._interpreter.get_output_details()[0]["index"])
         return output
 
+    def run_ns(self) -> int:
+        return host_ns(self.invoke)
 
-MODELS: dict[str, type[OnnxModel | LiteRTModel]] = {"onnxruntime": OnnxModel, "litert": LiteRTModel}
+
+class LiteRTGpuModel:
+    """A LiteRT model on the GPU, which works on after a run returned: it is reading the result that waits for it."""
+
+    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
+        self._model, _ = litert_on_gpu(path, precision)
+        signature = self._model.get_signature_by_index(0)
+        given = self._model.get_input_tensor_details(signature["key"])[signature["inputs"][0]]
+        self.input_shape = tuple(given["shape"])
+        self.input_dtype = str(given["dtype"])
+        self._inputs = self._model.create_input_buffers(0)
+        self._outputs = self._model.create_output_buffers(0)
+        self._given = self._model.get_output_tensor_details(signature["key"])[signature["outputs"][0]]
+
+    @staticmethod
+    def version() -> str:
+        return LiteRTModel.version()
+
+    @staticmethod
+    def adapter(_accelerator: str) -> str:
+        with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+            file.write(zlib.decompress(base64.b64decode(LITERT_ADDITION)))
+            file.flush()
+            _, heard = litert_on_gpu(file.name, "fp32")
+        found = [line.partition("Selected adapter:")[2].strip() for line in heard]
+        return next(filter(None, found), "not told by LiteRT")
+
+    def feed(self, array: np.ndarray) -> None:
+        self._array = array
+
+    def invoke(self) -> None:
+        self._inputs[0].write(self._array)
+        self._model.run_by_index(0, self._inputs, self._outputs)
+        self._result = self._read()
+
+    def _read(self) -> np.ndarray:
+        shape, dtype = self._given["shape"], np.dtype(self._given["dtype"])
+        values: np.ndarray = self._outputs[0].read(int(np.prod(shape)), dtype)
+        return values.reshape(shape)
+
+    def result(self) -> np.ndarray:
+        return self._result
+
+    def run_ns(self) -> int:
+        return host_ns(self.invoke)
 
 
-def time_runs(
-    invoke: Callable[[], None],
-    runs: int,
-    min_ms: float,
-    max_runs: int,
-    clock: Callable[[], int] = time.perf_counter_ns,
-) -> list[int]:
-    """Nanoseconds of each call of `invoke`: at least `runs` calls and `min_ms`, at most `max_runs` calls."""
+# A .tflite that adds four numbers to themselves: what it runs on is what every model runs on.
+LITERT_ADDITION = (
+    "eNp1j7EOgzAMRF9oBiQQYmDgP1g7d+rQoUPXduKT+yls4eK4NAuOLpHvfNZlBp63+wIDEyM9rZioDnUwC5twEYIp4lNKwfX+cEXd"
+    "hXvkncLLPRO5BnvzbFftV3U/3+p7Mxr+FSrg2tWzfOVpLUfRP87Xnmh6+Rmes/a8TzzB56Id2AG35xCi"
+)
+
+
+def litert_on_gpu(path: str, precision: str) -> tuple[Any, list[str]]:
+    """A model compiled for the GPU alone, and what LiteRT said meanwhile.
+
+    Raises ValueError where there is no GPU, or naming the operations that it cannot do.
+    """
+    try:
+        from ai_edge_litert.compiled_model import CompiledModel, HardwareAccelerator, Options
+        from ai_edge_litert.gpu_options import GpuOptions
+    except ImportError as error:
+        raise ValueError(
+            f"LiteRT's GPU accelerator is not installed ({error}): pip install -U ai-edge-litert"
+        ) from None
+    options = Options(HardwareAccelerator.GPU, gpu_options=GpuOptions(enforce_f32=precision == "fp32"))
+    model, reason = None, ""
+    with overheard() as heard:
+        try:
+            model = CompiledModel.from_file(path, options=options)
+        except RuntimeError as error:
+            reason = str(error)
+    if model is not None and model.is_fully_accelerated():
+        return model, heard
+    told = [n for n, line in enumerate(heard) if "not supported by GPU delegate" in line]
+    if told:
+        rest = itertools.takewhile(lambda line: "operations will run on" not in line, heard[told[0] + 1 :])
+        raise ValueError(f"not every operation runs on the GPU: {'; '.join(rest)}; {REPLACE}")
+    if any("Failed to initialize" in line or "No adapters found" in line for line in heard):
+        raise ValueError(
+            "LiteRT finds no GPU: install the driver of one for Vulkan, or Chromium's software GPU for trials "
+            "(apt-get install libvulkan1 chromium; VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json)"
+        )
+    raise ValueError(f"LiteRT does not put the model on the GPU: {reason or 'it does not say why'}")
+
+
+class TorchModel:
+    """A program of torch.export, run operation by operation as PyTorch does; on CUDA its own events tell the time."""
+
+    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
+        import torch
+        from torch.export.passes import move_to_device_pass
+
+        refuse_pickles(path)
+        torch.set_num_threads(threads)
+        program = move_to_device_pass(torch.export.load(path), accelerator)
+        self._torch, self._accelerator = torch, accelerator
+        self._module = program.module(check_guards=False)
+        [name] = program.graph_signature.user_inputs
+        [given] = [node.meta["val"] for node in program.graph.nodes if node.name == name]
+        self.input_shape = tuple(given.shape)
+        self.input_dtype = str(given.dtype).partition(".")[2]
+
+    @staticmethod
+    def version() -> str:
+        import torch
+
+        return str(torch.__version__)
+
+    @staticmethod
+    def adapter(accelerator: str) -> str:
+        import torch
+
+        if accelerator == "cuda" and not torch.cuda.is_available():
+            raise ValueError(
+                f"PyTorch {torch.__version__} finds no CUDA GPU: see https://pytorch.org/get-started/locally"
+            )
+        if accelerator == "mps" and not torch.backends.mps.is_available():
+            raise ValueError(f"PyTorch {torch.__version__} finds no MPS: it needs a Mac with Apple's own processor")
+        return str(torch.cuda.get_device_name()) if accelerator == "cuda" else ""
+
+    def feed(self, array: np.ndarray) -> None:
+        self._input = self._torch.from_numpy(array)
+
+    def invoke(self) -> None:
+        with self._torch.inference_mode():
+            self._output = self._module(self._input.to(self._accelerator)).to("cpu")  # which waits for the result
+
+    def result(self) -> np.ndarray:
+        output: np.ndarray = self._output.numpy()
+        return output
+
+    def run_ns(self) -> int:
+        if self._accelerator != "cuda":
+            return host_ns(self.invoke)
+        event: Any = self._torch.cuda.Event
+        begin, end = event(enable_timing=True), event(enable_timing=True)
+        begin.record()
+        self.invoke()
+        end.record()
+        end.synchronize()
+        return int(begin.elapsed_time(end) * 1e6)  # from ms
+
+
+def refuse_pickles(path: str) -> None:
+    """Raise ValueError for a program that torch.export.load would unpickle a part of: that could run any code."""
+    plain = r"[^/]+/(\.data/.*|byteorder|version|archive_\w+|models/.*\.json|data/(weights|constants)/\w+(\.json)?)"
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            settings = archive.read(entry) if entry.filename.endswith("_config.json") else b""
+            if re.search(rb'"use_pickle":\s*true', settings) or (
+                entry.file_size and not re.fullmatch(plain, entry.filename)
+            ):
+                raise ValueError(
+                    f"{entry.filename} may hold code, which is not run: export the program anew, weights only"
+                )
+
+
+Model = Union[OnnxModel, LiteRTModel, LiteRTGpuModel, TorchModel]
+MODELS: dict[str, type[Model]] = {"onnxruntime": OnnxModel, "litert": LiteRTModel, "pytorch": TorchModel}
+
+NVIDIA = ("cuda", "tensorrt")
+REPLACE = "replace them, or measure with accelerator=cpu"
+
+
+def model_class(runtime: str, accelerator: str) -> type[Model]:
+    return LiteRTGpuModel if (runtime, accelerator) == ("litert", "gpu") else MODELS[runtime]
+
+
+def host_ns(invoke: Callable[[], None], clock: Callable[[], int] = time.perf_counter_ns) -> int:
+    """Nanoseconds of one call."""
+    start = clock()
+    invoke()
+    return clock() - start
+
+
+def time_runs(run_ns: Callable[[], int], runs: int, min_ms: float, max_runs: int) -> list[int]:
+    """What `run_ns` tells of each run: of at least `runs` and together `min_ms`, of at most `max_runs`."""
     times: list[int] = []
-    begin = clock()
-    while len(times) < max_runs and (len(times) < runs or clock() - begin < min_ms * 1e6):
-        start = clock()
-        invoke()
-        times.append(clock() - start)
+    total_ns = 0
+    while len(times) < max_runs and (len(times) < runs or total_ns < min_ms * 1e6):
+        times.append(run_ns())
+        total_ns += times[-1]
     return times
 
 
-def burst(load: Callable[[str], OnnxModel | LiteRTModel], cores: list[int], request: dict[str, Any]) -> dict[str, Any]:
+def burst(load: Callable[[str], Model], cores: list[int], request: dict[str, Any]) -> dict[str, Any]:
     """Load, warm up, time: everything from a fresh load, so that one burst owes nothing to another."""
     model = load(request["path"])
     model.feed(noise(model.input_shape, model.input_dtype))
     gc.collect()
     gc.disable()
     try:
-        warmup = time_runs(model.invoke, request["warmup_runs"], request["warmup_ms"], request["max_runs"])
+        warmup = time_runs(model.run_ns, request["warmup_runs"], request["warmup_ms"], request["max_runs"])
         before = clocks(cores)
-        times = time_runs(model.invoke, request["runs"], request["burst_ms"], request["max_runs"])
+        times = time_runs(model.run_ns, request["runs"], request["burst_ms"], request["max_runs"])
         after = clocks(cores)
     finally:
         gc.enable()
@@ -203,11 +464,11 @@ def max_frequency_khz(core: int) -> int:
     return int(read(f"/sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq") or 0)
 
 
-def environment(runtime: str, model_class: type[OnnxModel | LiteRTModel], cores: list[int]) -> dict[str, str]:
+def environment(runtime: str, model_class: type[Model], adapter: str, cores: list[int]) -> dict[str, str]:
     """What must agree before two measurements may stand in one table."""
     measured_core = cores[0] if cores else 0
     frequencies = [max_frequency_khz(core) for core in range(os.cpu_count() or 1)]
-    return {
+    facts = {
         "agent": str(VERSION),
         "machine": platform.machine(),
         "cpu": cpu_model(),
@@ -219,25 +480,91 @@ def environment(runtime: str, model_class: type[OnnxModel | LiteRTModel], cores:
         "runtime": runtime,
         "runtime_version": model_class.version(),
     }
+    return dict(facts, gpu=adapter) if adapter else facts
 
 
-def state() -> dict[str, str]:
+def state(accelerator: str = "cpu") -> dict[str, str]:
     """What changes from moment to moment, told with every session."""
     frequencies = [read(path) for path in sorted(glob.glob("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq"))]
     temperatures = [read(path) for path in sorted(glob.glob("/sys/class/thermal/thermal_zone*/temp"))]
-    return {
+    found = {
         "load": f"{os.getloadavg()[0]:.2f}",
         "frequencies_khz": ",".join(frequencies) or "not exposed",
         "temperatures_millicelsius": ",".join(temperatures) or "not exposed",
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if accelerator in NVIDIA:
+        found["gpu"] = nvidia_smi("clocks.sm,temperature.gpu,clocks_throttle_reasons.active")
+    return found
+
+
+def nvidia_smi(fields: str) -> str:
+    """Those of every NVIDIA GPU, as its driver tells them."""
+    command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=10).stdout.decode()
+    except (OSError, subprocess.SubprocessError):
+        return "not exposed"
+    return "; ".join(told.splitlines())
+
+
+def vulkan_devices() -> list[str]:
+    """Each GPU that Vulkan drives, one in software marked; none without Vulkan's loader or a driver."""
+    try:
+        vulkan = ctypes.CDLL("libvulkan.so.1")
+    except OSError:
+        return []
+    # VkInstanceCreateInfo: its type, next, flags, application, layers and their names, extensions and their names.
+    instance, count = ctypes.c_void_p(), ctypes.c_uint32()
+    if vulkan.vkCreateInstance(struct.pack("@iPIPIPIP", 1, *[0] * 7), None, ctypes.byref(instance)) != 0:
+        return []
+    vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), None)
+    devices = (ctypes.c_void_p * count.value)()
+    vulkan.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), devices)
+    found = []
+    for device in devices:
+        # VkPhysicalDeviceProperties: versions of interface and driver, vendor, device, kind (4: a CPU), name, limits.
+        properties = ctypes.create_string_buffer(1024)
+        vulkan.vkGetPhysicalDeviceProperties(ctypes.c_void_p(device), properties)
+        _, driver, _, _, kind = struct.unpack_from("5I", properties.raw)
+        name = properties.raw[20:276].partition(b"\0")[0].decode()
+        found.append(f"{name}, driver {driver:#x}" + (", software" if kind == 4 else ""))
+    vulkan.vkDestroyInstance(instance, None)
+    return found
+
+
+@contextlib.contextmanager
+def overheard() -> Iterator[list[str]]:
+    """The lines that native code writes to stdout and stderr meanwhile, there afterwards; stderr gets them then."""
+    heard: list[str] = []
+    stdout, stderr = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield heard
+        finally:
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            os.close(stdout)
+            os.close(stderr)
+            file.seek(0)
+            said = file.read()
+            os.write(2, said)
+            heard += filter(None, re.sub(r"\x1b\[[0-9;]*m", "", said.decode(errors="replace")).splitlines())
 
 
 def cpu_model() -> str:
-    for line in read("/proc/cpuinfo").splitlines():
-        if line.lower().startswith(("model name", "hardware")):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    """The processor's name; of one that has none, as ARM's, the board's name and the numbers of its kinds of core."""
+    lines = [line.partition(":") for line in read("/proc/cpuinfo").splitlines()]
+    fields = [(name.strip().lower(), value.strip()) for name, _, value in lines]
+    names = [value for name, value in fields if name in ("model name", "hardware")]
+    if names:
+        return names[0]
+    cores = [value for name, value in fields if name == "cpu part"]
+    kinds = [f"{cores.count(part)} cores of part {part}" for part in sorted(set(cores))]
+    board = read("/proc/device-tree/model").rstrip("\0")
+    return ", ".join(filter(None, [board, *kinds])) or platform.processor() or platform.machine()
 
 
 def read(path: str) -> str:
@@ -252,8 +579,21 @@ def kept(name: str) -> str:
     """Where a file of that name, its SHA-256 and an ending, is kept on this machine."""
     if os.path.basename(name) != name or len(name.partition(".")[0]) != 64:
         raise ValueError(f"{name!r} is not the SHA-256 of a file and its ending")
-    folder = os.environ.get("MILLIS_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "millis")
-    return os.path.join(folder, "models", name)
+    return os.path.join(cache(), "models", name)
+
+
+def cache() -> str:
+    """The folder of what stays on this machine."""
+    return os.environ.get("MILLIS_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "millis")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Meanwhile no other agent of this user times anything: neither another run's, nor one that was cut off."""
+    os.makedirs(cache(), exist_ok=True)
+    with open(os.path.join(cache(), "timing.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system lifts it from a process that dies
+        yield
 
 
 def find(name: str) -> dict[str, Any]:
@@ -284,14 +624,15 @@ class Agent:
     """What was opened, and the answers to one request after another."""
 
     def __init__(self) -> None:
-        self._load: Callable[[str], OnnxModel | LiteRTModel] | None = None
+        self._load: Callable[[str], Model] | None = None
         self._cores: list[int] = []
+        self._accelerator = "cpu"
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["do"] == "open":
             return self._open(request)
         if request["do"] == "state":
-            return {"state": state()}
+            return {"state": state(self._accelerator)}
         if request["do"] == "find":
             return find(request["name"])
         if request["do"] == "keep":
@@ -299,15 +640,20 @@ class Agent:
         if request["do"] == "burst":
             if self._load is None:
                 raise ValueError("open comes before burst")
-            return burst(self._load, self._cores, request)
+            with alone():
+                return burst(self._load, self._cores, request)
         raise ValueError(f"no request {request['do']!r}")
 
     def _open(self, request: dict[str, Any]) -> dict[str, Any]:
-        model_class, threads, accelerator = MODELS[request["runtime"]], request["threads"], request["accelerator"]
+        runtime, threads = request["runtime"], request["threads"]
+        accelerator, precision = request.get("accelerator", "cpu"), request.get("precision", "fp32")
+        loaded = model_class(runtime, accelerator)
         self._cores = pin(threads, request["cores"])  # before the runtime is loaded, whose threads then stay there
-        facts = environment(request["runtime"], model_class, self._cores)
-        self._load = lambda path: model_class(path, threads, accelerator)
-        return {"environment": facts, "state": state()}
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # fp32 is not a shorter format
+        facts = environment(runtime, loaded, loaded.adapter(accelerator), self._cores)
+        self._accelerator = accelerator
+        self._load = lambda path: loaded(path, threads, accelerator, precision)
+        return {"environment": facts, "state": state(accelerator)}
 
 
 def serve(lines: Iterable[str], send: Callable[[str], object]) -> None:
@@ -322,11 +668,28 @@ def serve(lines: Iterable[str], send: Callable[[str], object]) -> None:
         send(json.dumps(reply) + "\n")
 
 
+def requests() -> Iterator[str]:
+    """The lines of stdin, for which a thread of its own waits.
+
+    So their end, when the other side is gone, ends this process in the middle of a burst too.
+    """
+    waiting: SimpleQueue[str] = SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            waiting.put(line)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        yield waiting.get()
+
+
 def main() -> None:
     # Runtimes write to stdout as they please; the answers keep the real one for themselves.
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    serve(sys.stdin, channel.write)
+    serve(requests(), channel.write)
 
 
 if __name__ == "__main__":
