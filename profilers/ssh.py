@@ -59,7 +59,11 @@ if source:
     exec(compile(json.loads(source), "agent.py", "exec"), dict(__name__="__main__"))
 """
 # What may import as a runtime there, the first choice first.
-_MODULES = {"litert": ("ai_edge_litert", "tflite_runtime"), "onnxruntime": ("onnxruntime",)}
+_MODULES = {
+    "litert": ("ai_edge_litert", "tflite_runtime"),
+    "onnxruntime": ("onnxruntime",),
+    "pytorch": ("torch",),
+}
 
 # What ssh says, whether asking again may help, what to do: the first that fits.
 _REASONS = (
@@ -112,7 +116,7 @@ class Board:
 
     def lacks(self, runtime: str) -> str:
         """What must be installed for a runtime, as pip is told; nothing where all is there."""
-        wanted = _MODULES.get(runtime, (runtime,))
+        wanted = _MODULES[runtime]
         present = [module for module in wanted if module in self.modules]
         if not present:
             return self.distribution(runtime)
@@ -123,7 +127,7 @@ class Board:
 
     def distribution(self, runtime: str) -> str:
         """What gives a runtime to such a machine, as pip is told; it brings numpy along."""
-        modules = _MODULES.get(runtime, (runtime,))
+        modules = _MODULES[runtime]
         if "tflite_runtime" in modules and (self.python < (3, 9) or self.machine.startswith("armv")):
             return f"tflite-runtime {_NUMPY_1}"
         return modules[0].replace("_", "-")

@@ -57,6 +57,7 @@ class Sshd:
     commands: Path
     banner: str = ""
     shell: str = "/bin/sh"
+    system_path: str = "/usr/bin:/bin"
     names: str = "board"
     port: int = field(init=False)
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
@@ -84,6 +85,9 @@ class Sshd:
         return f"ssh -F {self.folder / 'ssh_config'}"
 
     def start(self) -> None:
+        """Put the daemon up, unless it is."""
+        if self._process is not None:
+            return
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # which the system's start script makes
         with (self.folder / "sshd.log").open("ab") as log:
@@ -96,8 +100,9 @@ class Sshd:
     def stop(self) -> None:
         """End the daemon and, as a pulled plug would, every connection."""
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGSTOP)  # no new connection, and its children stay its own
             self.drop()
+            self._process.kill()
             self._process.wait()
             self._process = None
 
@@ -109,8 +114,15 @@ class Sshd:
         return len(ended)
 
     def agents(self) -> list[int]:
-        """The processes that sessions of this board started, sshd's own excepted."""
-        return [pid for pid, name in self._descendants() if "python" in name or "qemu" in name]
+        """The Pythons, emulated ones too, that run in connections to this board."""
+        return [pid for pid, name in self._descendants() if name.startswith(("python", "qemu"))]
+
+    def kill_agents(self) -> int:
+        """Kill them, and say how many there were."""
+        agents = self.agents()
+        for pid in agents:
+            _kill(pid)
+        return len(agents)
 
     def __enter__(self) -> Self:
         self.start()
@@ -139,7 +151,7 @@ class Sshd:
                 names=self.names,
                 user=getuser(),
                 home=shlex.quote(str(self.home)),
-                path=shlex.quote(f"{self.commands}:/usr/bin:/bin"),
+                path=shlex.quote(f"{self.commands}:{self.system_path}"),
                 banner=shlex.quote(self.banner),
                 shell=self.shell,
             )
