@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.stand_ins import arm_board
+from tests.stand_ins import arm_board, webgpu_python
 
 # Networks this small only lose by threads, and tests run beside one another. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,7 +33,18 @@ class Part:
     optional: bool = False
 
 
+def web_runtimes() -> Path:
+    """Installed by our own command; continuous integration, which must have every part, runs it here."""
+    from profilers.web_runtimes import install, libraries
+
+    return install() if os.environ.get("MILLIS_REQUIRE_ALL") == "1" else libraries()
+
+
 PARTS = {
+    "adb": Part(
+        find=lambda: shutil.which("adb"),
+        install="apt-get install adb",
+    ),
     "arm-board": Part(
         find=arm_board.find,
         install="apt-get install debootstrap qemu-user-static; python -m tests.stand_ins.arm_board",
@@ -49,10 +61,22 @@ PARTS = {
         find=lambda: Path("/usr/sbin/sshd"),
         install="apt-get install openssh-server",
     ),
+    "onnxruntime-webgpu": Part(
+        find=webgpu_python.find,
+        install="python -m tests.stand_ins.webgpu_python",
+    ),
     "shared-data": Part(
         find=lambda: CHECKOUT.parent / "shared" / "data",
         install="put published tables into ../shared/data",
         optional=True,
+    ),
+    "swiftshader": Part(
+        find=lambda: ctypes.util.find_library("vulkan") and Path("/usr/lib/chromium/vk_swiftshader_icd.json"),
+        install="apt-get install chromium libvulkan1",
+    ),
+    "web-runtimes": Part(
+        find=web_runtimes,
+        install="millis setup browser",
     ),
 }
 
