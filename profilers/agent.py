@@ -309,6 +309,7 @@ class TorchModel:
         torch.set_num_threads(threads)
         program = move_to_device_pass(torch.export.load(path), accelerator)
         self._torch, self._accelerator = torch, accelerator
+        self._event: Any = torch.cuda.Event if accelerator == "cuda" else None
         self._module = program.module(check_guards=False)
         [name] = program.graph_signature.user_inputs
         [given] = [node.meta["val"] for node in program.graph.nodes if node.name == name]
@@ -345,10 +346,9 @@ class TorchModel:
         return output
 
     def run_ns(self) -> int:
-        if self._accelerator != "cuda":
+        if self._event is None:
             return host_ns(self.invoke)
-        event: Any = self._torch.cuda.Event
-        begin, end = event(enable_timing=True), event(enable_timing=True)
+        begin, end = self._event(enable_timing=True), self._event(enable_timing=True)
         begin.record()
         self.invoke()
         end.record()
@@ -357,23 +357,22 @@ class TorchModel:
 
 
 def refuse_pickles(path: str) -> None:
-    """Raise ValueError for a program that torch.export.load would unpickle a part of: that could run any code."""
-    plain = r"[^/]+/(\.data/.*|byteorder|version|archive_\w+|models/.*\.json|data/(weights|constants)/\w+(\.json)?)"
+    """Raise ValueError for a program of which torch.export.load would unpickle a part, and so run what it says."""
+    weights = r"data/\w+/((weight|tensor)_\d+|\w+_config\.json)"
+    plain = rf"[^/]+/(\.data/\w+|byteorder|version|archive_\w+|models/\w+\.json|{weights})"
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
-            settings = archive.read(entry) if entry.filename.endswith("_config.json") else b""
-            if re.search(rb'"use_pickle":\s*true', settings) or (
-                entry.file_size and not re.fullmatch(plain, entry.filename)
-            ):
-                raise ValueError(
-                    f"{entry.filename} may hold code, which is not run: export the program anew, weights only"
-                )
+            parts = json.loads(archive.read(entry))["config"] if entry.filename.endswith("_config.json") else {}
+            pickled = any(part["use_pickle"] for part in parts.values())
+            if pickled or (entry.file_size and not re.fullmatch(plain, entry.filename)):
+                raise ValueError(f"{entry.filename} is, or names, a pickle, and none is loaded: save without examples")
 
 
 Model = Union[OnnxModel, LiteRTModel, LiteRTGpuModel, TorchModel]
 MODELS: dict[str, type[Model]] = {"onnxruntime": OnnxModel, "litert": LiteRTModel, "pytorch": TorchModel}
 
 NVIDIA = ("cuda", "tensorrt")
+NOT_EXPOSED = "not exposed"
 REPLACE = "replace them, or measure with accelerator=cpu"
 
 
@@ -381,7 +380,7 @@ def model_class(runtime: str, accelerator: str) -> type[Model]:
     return LiteRTGpuModel if (runtime, accelerator) == ("litert", "gpu") else MODELS[runtime]
 
 
-def host_ns(invoke: Callable[[], None], clock: Callable[[], int] = time.perf_counter_ns) -> int:
+def host_ns(invoke: Callable[[], object], clock: Callable[[], int] = time.perf_counter_ns) -> int:
     """Nanoseconds of one call."""
     start = clock()
     invoke()
@@ -473,9 +472,9 @@ def environment(runtime: str, model_class: type[Model], adapter: str, cores: lis
         "machine": platform.machine(),
         "cpu": cpu_model(),
         "cores": str(os.cpu_count()),
-        "max_frequencies_khz": ",".join(map(str, frequencies)) if any(frequencies) else "not exposed",
+        "max_frequencies_khz": ",".join(map(str, frequencies)) if any(frequencies) else NOT_EXPOSED,
         "os": f"{platform.system()} {platform.release()}",
-        "governor": read(f"/sys/devices/system/cpu/cpu{measured_core}/cpufreq/scaling_governor") or "not exposed",
+        "governor": read(f"/sys/devices/system/cpu/cpu{measured_core}/cpufreq/scaling_governor") or NOT_EXPOSED,
         "affinity": ",".join(map(str, cores)) or "not pinned",
         "runtime": runtime,
         "runtime_version": model_class.version(),
@@ -489,8 +488,8 @@ def state(accelerator: str = "cpu") -> dict[str, str]:
     temperatures = [read(path) for path in sorted(glob.glob("/sys/class/thermal/thermal_zone*/temp"))]
     found = {
         "load": f"{os.getloadavg()[0]:.2f}",
-        "frequencies_khz": ",".join(frequencies) or "not exposed",
-        "temperatures_millicelsius": ",".join(temperatures) or "not exposed",
+        "frequencies_khz": ",".join(frequencies) or NOT_EXPOSED,
+        "temperatures_millicelsius": ",".join(temperatures) or NOT_EXPOSED,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     if accelerator in NVIDIA:
@@ -504,7 +503,7 @@ def nvidia_smi(fields: str) -> str:
     try:
         told = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=10).stdout.decode()
     except (OSError, subprocess.SubprocessError):
-        return "not exposed"
+        return NOT_EXPOSED
     return "; ".join(told.splitlines())
 
 

@@ -31,7 +31,7 @@ _FILES = {
         *(f"dist/ort-wasm-simd-threaded{variant}.{kind}" for variant in ("", ".asyncify") for kind in ("mjs", "wasm")),
     ),
 }
-_PACKAGES = {"litert": "@litertjs/core", "onnxruntime": "onnxruntime-web"}
+PACKAGES = {"litert": "@litertjs/core", "onnxruntime": "onnxruntime-web"}
 
 
 def library_files() -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def library_files() -> tuple[str, ...]:
 def library_version(runtime: str) -> str:
     """The package that computes for a runtime, with its version: `onnxruntime-web 1.30.0`."""
     lock = json.loads((WEB / "package-lock.json").read_text())
-    package = _PACKAGES[runtime]
+    package = PACKAGES[runtime]
     return f"{package} {lock['packages'][f'node_modules/{package}']['version']}"
 
 

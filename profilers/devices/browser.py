@@ -11,7 +11,6 @@ from profilers import web_runtimes
 from profilers.check import Check
 from profilers.devices import Notify, Reachable
 from profilers.errors import TargetError
-from profilers.runtimes import RUNTIMES
 from profilers.target import Target
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def reachable() -> tuple[Reachable, ...]:
         Reachable(
             name="browser",
             description="any browser that opens the page",
-            runtimes=() if problems else tuple(RUNTIMES),
+            runtimes=() if problems else tuple(_ACCELERATORS),
             problem="; ".join(problems),
         ),
     )
@@ -72,7 +71,7 @@ def _server_check() -> Check:
 def _libraries_check() -> Check:
     purpose = "profile a browser: its runtimes"
     if web_runtimes.installed():
-        versions = ", ".join(map(web_runtimes.library_version, RUNTIMES))
+        versions = ", ".join(map(web_runtimes.library_version, _ACCELERATORS))
         return Check(name=purpose, ok=True, found=f"{versions} in {web_runtimes.libraries()}")
     npm = "" if shutil.which("npm") else "apt-get install npm, then "
     found = "the browser's runtimes are not installed"
@@ -82,6 +81,8 @@ def _libraries_check() -> Check:
 def _require_possible(target: Target) -> None:
     """Raises TargetError for what no page can measure."""
     where = f"target {target}: in a browser"
+    if target.runtime not in _ACCELERATORS:
+        raise TargetError(f"{where} there is no {target.runtime}; there are: {', '.join(_ACCELERATORS)}")
     if target.accelerator not in _ACCELERATORS[target.runtime]:
         there = ", ".join(_ACCELERATORS[target.runtime])
         raise TargetError(f"{where} {target.runtime} has no accelerator {target.accelerator!r}; there are: {there}")
