@@ -46,6 +46,11 @@ class TargetPlan:
         Budget.parse(self.budget)
         if target.batch != 1:
             raise ValueError(f"target {self.target}: a run searches and ships for one image at a time; leave batch out")
+        if target.precision != "fp32":
+            raise ValueError(
+                f"target {self.target}: a run exports fp32 models, which a table of another precision "
+                "says nothing about; leave precision out, and profile that precision by millis profile"
+            )
         if self.bundle is not None:  # now, and not when hours of work are to be packed
             ships = _checked(lambda: load_packager(str(self.bundle))).format
             makes = _checked(lambda: load_runtime(target.runtime)).format

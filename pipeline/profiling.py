@@ -19,6 +19,7 @@ from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
 from profilers.errors import EnvironmentMismatchError
 from profilers.op_spec import OpSpec
+from profilers.precision import Precision
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target
@@ -101,7 +102,7 @@ def profile(
     known = {target: _known(target, path, protocol) for target, path in tables.items()}
     missing = {target: workload.without(table) for target, table in known.items()}
     jobs = {
-        f"{target}: {name}": compile_job(chain, target.runtime, batch=target.batch)
+        f"{target}: {name}": compile_job(chain, target.runtime, batch=target.batch, precision=target.precision)
         for target, lacking in missing.items()
         for name, chain in lacking.chains().items()
     }
@@ -132,7 +133,12 @@ def journal_of(table: Path) -> Path:
 
 
 def compile_job(
-    chain: Sequence[OpSpec], runtime: str, network: nn.Module | None = None, *, batch: int = 1
+    chain: Sequence[OpSpec],
+    runtime: str,
+    network: nn.Module | None = None,
+    *,
+    batch: int = 1,
+    precision: Precision = "fp32",
 ) -> CompileJob:
     """The job of compiling a chain: with `network`'s weights, or seeded ones, which time the same."""
     import torch
@@ -142,7 +148,7 @@ def compile_job(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = network if network is not None else build_chain(tuple(chain))
-    return CompileJob(runtime, module.eval(), example_for(chain, batch))
+    return CompileJob(runtime, module.eval(), example_for(chain, batch), precision)
 
 
 def example_for(chain: Sequence[OpSpec], batch: int = 1) -> Tensor:

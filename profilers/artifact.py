@@ -8,18 +8,27 @@ from typing import Literal
 
 from profilers.files import sha256_of
 
-Format = Literal["onnx", "tflite"]
+Format = Literal["onnx", "tflite", "pt2"]
 Layout = Literal["NCHW", "NHWC", "NC"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quantization:
+    """What whole numbers stand for: `scale * (number - zero_point)`."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
-    """One input or output of a compiled file."""
+    """One input or output of a compiled file; `quantization` where it holds whole numbers."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     layout: Layout
+    quantization: Quantization | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from profilers.artifact import Artifact
 from profilers.errors import CompileError, TargetError
 from profilers.files import read_json, write_json
 from profilers.precision import Precision
-from profilers.runtimes import Runtime, load_runtime
+from profilers.runtimes import Runtime, installed, load_runtime
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,15 +31,16 @@ _RECORD = "artifact.json"
 
 @dataclass(frozen=True, slots=True)
 class CompileJob:
-    """One module to convert for one runtime. `example` is [N, C, H, W]."""
+    """One module to convert for one runtime. `example` is [N, C, H, W], `calibration` [M, C, H, W]."""
 
     runtime: str
     module: nn.Module
     example: Tensor
     precision: Precision = "fp32"
+    calibration: Tensor | None = None  # images that int8 takes its ranges from; by default the example
 
     def key(self) -> str:
-        """A hash of everything the converted file depends on: code, weights, input shape, converter versions.
+        """A hash of everything the converted file depends on: code, weights, input shape, ranges, converter versions.
 
         Raises TargetError where the runtime's packages are not installed.
         """
@@ -51,10 +52,12 @@ class CompileJob:
             f"{tuple(self.example.shape)} {self.example.dtype}",
             repr(self.module),
             *_attributes(self.module),
-            *_sources(runtime, self.module),
+            *_sources(self.module),
         ):
             digest.update(text.encode() + b"\0")
-        for name, tensor in (*self.module.named_parameters(), *self.module.named_buffers()):
+        ranges = self.example if self.calibration is None else self.calibration
+        images = [("ranges", ranges)] if self.precision == "int8" else []
+        for name, tensor in (*self.module.named_parameters(), *self.module.named_buffers(), *images):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\0".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:32]
@@ -85,7 +88,7 @@ def compile_all(
 
 def _versions(runtime: Runtime) -> list[str]:
     try:
-        return [f"{name} {version(name)}" for name in runtime.packages]
+        return [installed(name) for name in runtime.packages]
     except PackageNotFoundError as error:
         raise TargetError(
             f"runtime {runtime.name} needs {error.name}, which is not installed: pip install 'millis[{runtime.name}]'"
@@ -99,12 +102,14 @@ def _attributes(module: nn.Module) -> Iterator[str]:
         yield f"{name} {sorted(values.items())}"
 
 
-def _sources(runtime: Runtime, module: nn.Module) -> list[str]:
+def _sources(module: nn.Module) -> list[str]:
     """The code that is converted, and ours that converts it."""
-    from profilers import blocks
+    from profilers import blocks, runtimes
 
     ours = {type(child).__module__ for child in module.modules() if not type(child).__module__.startswith("torch.")}
-    return [inspect.getsource(sys.modules[name]) for name in sorted({*ours, blocks.__name__, type(runtime).__module__})]
+    converted = [inspect.getsource(sys.modules[name]) for name in sorted({*ours, blocks.__name__})]
+    converters = [path.read_text(encoding="utf-8") for path in sorted(Path(runtimes.__path__[0]).glob("*.py"))]
+    return converted + converters
 
 
 def _convert(jobs: Mapping[str, CompileJob], missing: Mapping[Path, str]) -> Iterator[None]:
@@ -150,7 +155,8 @@ def _compile_into(job: CompileJob, entry: Path) -> None:
     entry.mkdir(parents=True, exist_ok=True)
     final = entry / f"model.{runtime.format}"
     with TemporaryDirectory(dir=entry, prefix=".converting-") as scratch:
-        artifact = runtime.compile(job.module, job.example, Path(scratch) / final.name, job.precision)
+        path = Path(scratch) / final.name
+        artifact = runtime.compile(job.module, job.example, path, job.precision, job.calibration)
         artifact.path.replace(final)
     # Written last: an entry without it does not exist.
     write_json(entry / _RECORD, {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,10 +27,18 @@ class Runtime(Protocol):
     precisions: tuple[Precision, ...]
     accelerators: tuple[str, ...]  # cpu first
 
-    def compile(self, module: nn.Module, example: Tensor, path: Path, precision: Precision = "fp32") -> Artifact:
+    def compile(
+        self,
+        module: nn.Module,
+        example: Tensor,
+        path: Path,
+        precision: Precision = "fp32",
+        calibration: Tensor | None = None,
+    ) -> Artifact:
         """Convert a module for inference: batch normalisation folded, the runtime's own layout at the edges.
 
-        `example` is [N, C, H, W]; int8 takes its ranges from it. Raises CompileError with the converter's own words.
+        `example` is [N, C, H, W]. int8 takes its ranges from `calibration` [M, C, H, W], M a multiple of N, or else
+        from `example`; its inputs and outputs are 8-bit numbers. Raises CompileError with the converter's own words.
         """
 
     def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:
@@ -40,7 +49,20 @@ class Runtime(Protocol):
 RUNTIMES = {
     "onnxruntime": "profilers.runtimes.onnxruntime",
     "litert": "profilers.runtimes.litert",
+    "pytorch": "profilers.runtimes.pytorch",
 }
+
+
+# ONNX Runtime's packages share one module, so that one of them is installed.
+_INSTEAD = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-webgpu")}
+
+
+def installed(package: str) -> str:
+    """What is installed as a package, `onnxruntime-gpu 1.31.1`; raises PackageNotFoundError where nothing is."""
+    for name in (package, *_INSTEAD.get(package, ())):
+        with contextlib.suppress(PackageNotFoundError):
+            return f"{name} {version(name)}"
+    raise PackageNotFoundError(package)
 
 
 def load_runtime(name: str) -> Runtime:
@@ -54,7 +76,7 @@ def runtime_check(name: str) -> Check:
     """Whether the packages that compile and run for a runtime are installed."""
     purpose = f"profile local:{name}"
     try:
-        found = ", ".join(f"{package} {version(package)}" for package in load_runtime(name).packages)
+        found = ", ".join(map(installed, load_runtime(name).packages))
     except PackageNotFoundError as error:
         return Check(name=purpose, ok=False, found=f"no {error.name}", mend=f"pip install 'millis[{name}]'")
     return Check(name=purpose, ok=True, found=found)

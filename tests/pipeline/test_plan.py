@@ -68,6 +68,7 @@ def test_a_plan_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
         ({"targets": [TARGET | {"budget": "fast"}]}, "'fast' is not a budget"),
         ({"targets": [TARGET | {"budget": 12}]}, "targets.0.budget: "),
         ({"targets": [TARGET | {"target": "local:tensorrt"}]}, "runtime 'tensorrt' is not available"),
+        ({"targets": [TARGET | {"target": "local:litert?precision=int8"}]}, "a run exports fp32 models"),
         ({"targets": [TARGET, TARGET]}, "target local:onnxruntime is named twice"),
         ({"targets": [TARGET, TARGET | {"target": "local:onnxruntime?threads=1"}]}, "is named twice"),
         ({"targets": [TARGET | {"bundle": "andriod"}]}, "packager 'andriod'"),
