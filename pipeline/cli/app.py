@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import machine, running, tables
+from pipeline.cli import machine, running, tables, web
 
 app = typer.Typer(
     name="millis",
@@ -16,6 +16,7 @@ app = typer.Typer(
 )
 app.command()(machine.doctor)
 app.command()(machine.devices)
+app.command()(web.setup)
 app.command()(tables.spaces)
 app.command()(tables.count)
 app.command()(tables.profile)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from pipeline.cli.console import print_lines, print_table, show
 from pipeline.cli.options import Json
+
+if TYPE_CHECKING:
+    from profilers.check import Check
 
 
 def doctor(json: Json = False) -> None:
@@ -18,7 +23,7 @@ def doctor(json: Json = False) -> None:
         print_table(["", "what", "found"], [["ok" if each.ok else "--", each.name, each.found] for each in checks])
         missing = [each for each in checks if not each.ok]
         if missing:
-            print_lines("to mend what is missing", {each.name: each.mend for each in missing})
+            print_lines("to mend what is missing", _by_mend(missing))
 
     show({"checks": [asdict(each) for each in checks], "missing": sum(not each.ok for each in checks)}, json, text)
 
@@ -37,3 +42,11 @@ def devices(json: Json = False) -> None:
             print_lines("not ready", problems)
 
     show({"devices": [asdict(each) for each in found]}, json, text)
+
+
+def _by_mend(missing: Iterable[Check]) -> dict[str, str]:
+    """What one command mends together, and the command."""
+    names: dict[str, list[str]] = {}
+    for each in missing:
+        names.setdefault(each.mend, []).append(each.name)
+    return {", ".join(together): mend for mend, together in names.items()}

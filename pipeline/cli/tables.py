@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from latency_tables.table import LatencyTable
     from pipeline.profiling import Workload
     from profilers.op_spec import OpSpec
+    from profilers.target import Target
 
 TableFile = Annotated[Path, typer.Argument(help="A latency table, .yaml.", metavar="TABLE")]
 
@@ -59,19 +60,21 @@ def profile(
     ] = None,
     protocol: Annotated[str, typer.Option(help="quick, standard or final.")] = "standard",
     networks: Annotated[int, typer.Option(help="Whole networks to calibrate the table with.", min=0)] = 8,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Let a browser in the local network measure, not only here.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure a latency table. A second call goes on where the first one stopped, and adds what is missing."""
     from pipeline.profiling import profile as measure
     from profilers.protocol import protocol_named
-    from profilers.target import Target
 
     if space is None and not op:
         raise typer.BadParameter("give --space, --op, or both")
     if output is not None and len(target) > 1:
         raise typer.BadParameter("-o names one table, but several targets are given")
     folder = Path("tables") / (space or "operations").replace("?", "-").replace("&", "-")
-    paths = {each: output or folder / f"{each.slug}.yaml" for each in map(Target.parse, target)}
+    paths = {each: output or folder / f"{each.slug}.yaml" for each in _targets(target, lan)}
     with ProgressBars() as bars:
         workload = _workload(space, op or [], networks)
         measured = measure(workload, paths, protocol_named(protocol), watch=bars)
@@ -131,6 +134,19 @@ def table_diff(first: TableFile, second: TableFile, json: Json = False) -> None:
         for each in differences
     ]
     show({"operations": found, "within_3pct": within / len(ratios) if ratios else None}, json, text)
+
+
+def _targets(texts: list[str], lan: bool) -> list[Target]:
+    from dataclasses import replace
+
+    from profilers.target import Target
+
+    targets = [Target.parse(text) for text in texts]
+    if not lan:
+        return targets
+    if not any(target.device == "browser" for target in targets):
+        raise typer.BadParameter("--lan is for a browser: --target browser:litert")
+    return [replace(target, device="browser:lan") if target.device == "browser" else target for target in targets]
 
 
 def _workload(space: str | None, op: list[str], networks: int) -> Workload:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.console import show
-from pipeline.cli.tables import Json
+from pipeline.cli.options import Json
 
 INSTALLABLE = ("browser",)
 
@@ -17,12 +17,11 @@ def setup(
     json: Json = False,
 ) -> None:
     """Fetch what pip cannot: the JavaScript runtimes that a browser is measured with, pinned and checked."""
-    from profilers.runtimes import RUNTIMES
-    from profilers.web_runtimes import install, library_version
+    from profilers.web_runtimes import PACKAGES, install, library_version
 
     if what not in INSTALLABLE:
         raise typer.BadParameter(f"{what!r} is nothing to set up; there is: {', '.join(INSTALLABLE)}")
     folder = install()
-    libraries = [library_version(runtime) for runtime in RUNTIMES]
+    libraries = [library_version(runtime) for runtime in PACKAGES]
     found = {"libraries": libraries, "folder": str(folder)}
     show(found, json, lambda: print(f"{' and '.join(libraries)} are in {folder}"))

@@ -38,4 +38,6 @@ def reachable() -> tuple[Reachable, ...]:
 
 
 def checks() -> tuple[Check, ...]:
-    return tuple(runtime_check(name) for name in RUNTIMES)
+    from profilers.accelerators import accelerator_checks
+
+    return (*(runtime_check(name) for name in RUNTIMES), *accelerator_checks())
