@@ -6,12 +6,14 @@ import hashlib
 import inspect
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -141,13 +143,22 @@ def _require_done(name: str, future: Future[None]) -> None:
 
 
 def _quiet_worker() -> None:
-    """One torch thread a worker, and the converters' chatter out of the user's terminal."""
+    """One torch thread a worker, the converters' chatter out of the user's terminal, and no life after the parent's."""
     import torch
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed leaves its workers waiting for work for ever, for each holds the queue open itself."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _compile_into(job: CompileJob, entry: Path) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,3 +183,25 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 
 def test_no_job_costs_no_process() -> None:
     assert compile_all({}) == {}
+
+
+KILLED = """
+import os, signal
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from profilers.compile_cache import _quiet_worker
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_quiet_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_does_not_outlive_a_process_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "killed.py").write_text(KILLED)
+    killed = subprocess.run([sys.executable, tmp_path / "killed.py"], capture_output=True, text=True, check=False)
+    with contextlib.suppress(ProcessLookupError):  # ended already
+        worker = os.pidfd_open(int(killed.stdout))
+        assert select.select([worker], [], [], 60)[0]
+        os.close(worker)
