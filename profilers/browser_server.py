@@ -9,6 +9,7 @@ import socket
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +62,9 @@ class PageServer:
         self._files = {name: libraries / name for name in library_files()}
         self._models: dict[str, Path] = {}
         self._browser: str | None = None  # the cookie of the one that talks with us
-        self._conversation = Conversation({**opening, "port": self.port}, notify, self.address)
+        self._notify = notify
+        self._notes: SimpleQueue[str | None] = SimpleQueue()  # None: what was waited for is there
+        self._conversation = Conversation({**opening, "port": self.port}, self._notes.put, self.address)
         self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=1)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="millis page", daemon=True)
@@ -70,14 +73,14 @@ class PageServer:
 
     def wait_for_page(self) -> Opened:
         """The first page that opened its runtime; raises DeviceError where it cannot, or none comes."""
-        return self._run(self._expect()).result()
+        return self._wait(self._run(self._expect()))
 
     def ask(self, job: Mapping[str, object], artifact: Artifact) -> Timed:
         """Have the page time a model. Raises DeviceError where it fails, DeviceLostError where it stays away."""
         self._models[artifact.sha256] = artifact.path
         answer: Future[Timed] = Future()
         self._run(self._conversation.give(job, answer))
-        return answer.result()
+        return self._wait(answer)
 
     def close(self, why: str) -> None:
         """Tell the page that this was all, or why there is no more, and stop serving."""
@@ -85,6 +88,13 @@ class PageServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _wait(self, answer: Future[T]) -> T:
+        """The answer. What there is to tell meanwhile is told by the thread that waits."""
+        answer.add_done_callback(lambda _: self._notes.put(None))
+        while (note := self._notes.get()) is not None:
+            self._notify(note)
+        return answer.result()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
@@ -96,6 +106,10 @@ class PageServer:
     async def _stop(self, why: str) -> None:
         await self._conversation.end(why)
         await self._runner.cleanup()
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # of browsers that came at this very moment
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _expect(self) -> Future[Opened]:
         return self._conversation.expect()
@@ -153,7 +167,7 @@ class PageServer:
         if not cookie or request.headers.get("Origin") != f"http://{request.host}":
             raise web.HTTPForbidden(text="millis: this is for the page only")
         self._browser = self._browser or cookie
-        page = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MESSAGE_BYTES)
+        page = web.WebSocketResponse(timeout=2, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MESSAGE_BYTES)
         await page.prepare(request)
         await self._conversation.hold(page)
         return page

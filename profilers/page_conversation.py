@@ -68,9 +68,10 @@ class Conversation:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._socket is not None:
+        self._give_up(DeviceError(f"{self._name}: ended before the page answered"))
+        if (page := self._socket) is not None:
             await self._send({"do": "end", "why": why})
-            await self._socket.close()
+            await page.close()
 
     async def _hear(self, text: str) -> None:
         self._restart_timer()
@@ -84,8 +85,10 @@ class Conversation:
             await self._welcome(message)
         elif isinstance(message, Timed):
             self._take(message)
-        else:
+        elif isinstance(message, Failed):
             self._fail(message)
+        else:
+            self._notify(f"{self._name}: the page waits in the background; bring it to the front")
 
     async def _welcome(self, opened: Opened) -> None:
         assert self._socket is not None

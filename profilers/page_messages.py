@@ -20,7 +20,7 @@ Milliseconds = Annotated[float, Interval(gt=0, lt=_LONGEST_MS)]
 Count = Annotated[int, Interval(ge=1, le=4096)]
 Microseconds = Annotated[int, Interval(ge=1, le=10_000_000)]
 Times = Annotated[tuple[Milliseconds, ...], Len(0, 10_000)]
-_STRICT: dict[str, object] = {"extra": "forbid", "allow_inf_nan": False}
+_STRICT: dict[str, object] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +76,21 @@ class Failed:
     error: Annotated[str, Len(0, 100_000)]
 
 
-def parse_message(text: str) -> Opened | Timed | Failed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The page is in the background, where nothing is timed."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    type: Literal["waiting"]
+
+
+Message = Opened | Timed | Failed | Waiting
+
+
+def parse_message(text: str) -> Message:
     """Raises ValueError for anything else."""
-    message: Opened | Timed | Failed = _adapter().validate_json(text)
+    message: Message = _adapter().validate_json(text)
     return message
 
 
@@ -91,4 +103,4 @@ def printable(text: str) -> str:
 def _adapter() -> TypeAdapter[Any]:
     from pydantic import Field, TypeAdapter
 
-    return TypeAdapter(Annotated[Opened | Timed | Failed, Field(discriminator="type")])
+    return TypeAdapter(Annotated[Message, Field(discriminator="type")])

@@ -3,7 +3,7 @@
 
 import { environment, graphicsAdapter, obstacle, state } from "./environment.js";
 import { noise } from "./noise.js";
-import { clockStep, shortestTiming, timeRuns } from "./timing.js";
+import { breathe, clockStep, shortestTiming, timeRuns } from "./timing.js";
 import { addBurst, models, say, showFacts, showResults, showTarget } from "./view.js";
 
 const RETRY_MS = 2000;
@@ -33,9 +33,10 @@ function connect() {
   };
 }
 
+// One model at a time.
 async function answer(socket, message) {
   if (socket.readyState !== WebSocket.OPEN) return;
-  const told = await { open, burst }[message.do](message);
+  const told = await { open, burst }[message.do](message, socket);
   if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(told));
 }
 
@@ -47,7 +48,7 @@ async function open(request) {
     if (problem) throw new Error(problem);
     runtime ??= start(request);
     const { facts } = await runtime;
-    showFacts({ ...facts, runtime: request.runtime_version });
+    showFacts(request, facts);
     say("Measuring", KEEP_OPEN);
     stayAwake();
     return { type: "opened", environment: facts, state: await state() };
@@ -65,9 +66,9 @@ async function start(request) {
   return { load: opened.load, facts: await environment(opened.backend + adapter, stepMs, shortestMs) };
 }
 
-async function burst(job) {
+async function burst(job, socket) {
   try {
-    await foreground();
+    await foreground(socket);
     const { load } = await runtime;
     const model = await load(await bytesOf(job.model));
     try {
@@ -87,6 +88,7 @@ async function timed(job, model) {
   const seen = hiddenSeen;
   const warmup = await timeRuns(model.invoke, job.warmup_runs, job.warmup_ms, job.max_runs, shortestMs);
   const times = await timeRuns(model.invoke, job.runs, job.burst_ms, job.max_runs, shortestMs);
+  await breathe(); // or the page would not know yet that it was hidden
   const disturbed = hiddenSeen !== seen || document.hidden ? "the page went into the background" : "";
   if (!disturbed && !ended) addBurst(job, times);
   return { type: "timed", id: job.id, warmup_ms: warmup, times_ms: times, disturbed };
@@ -118,8 +120,9 @@ async function bytesOf(model) {
 }
 
 // A page in the background is throttled: nothing is timed there.
-async function foreground() {
+async function foreground(socket) {
   if (!document.hidden) return;
+  socket.send(JSON.stringify({ type: "waiting" }));
   say("Waiting", "This page is in the background: bring it to the front.", true);
   await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
   say("Measuring", KEEP_OPEN);

@@ -15,11 +15,17 @@ export function showTarget(target) {
   element("target").textContent = target;
 }
 
-export function showFacts(facts) {
+export function showFacts({ runtime_version, threads, precision }, facts) {
+  const shown = {
+    Runtime: runtime_version,
+    "Runs on": `${facts.backend}; ${threads} ${threads === 1 ? "thread" : "threads"}, ${precision}`,
+    Device: `${facts.device === "not told" ? "" : `${facts.device}, `}${facts.cores} cores`,
+    Browser: facts.user_agent,
+    Clock: `steps of ${facts.clock_step_us} µs; shorter runs than ${facts.shortest_timing_us} µs are timed together`,
+    Isolated: facts.isolated ? "yes" : "no: one thread, coarser clock",
+  };
   element("device").hidden = false;
-  element("facts").replaceChildren(
-    ...Object.entries(facts).map(([name, value]) => row("div", ["dt", name.replaceAll("_", " ")], ["dd", value])),
-  );
+  element("facts").replaceChildren(...Object.entries(shown).map(([name, text]) => row("div", ["dt", name], ["dd", text])));
 }
 
 export function addBurst(job, times) {
