@@ -20,7 +20,7 @@ from pipeline.stages.export import read_exports, test_images
 from pipeline.stages.measure import read_measured
 from pipeline.stages.train import read_train_record
 from profilers.errors import MillisError
-from profilers.runtimes import load_runtime
+from profilers.runtimes import installed, load_runtime
 from profilers.target import Target
 
 GOLDEN_IMAGES = 8
@@ -100,8 +100,8 @@ def _measured(run: Run, target: TargetPlan) -> Measured:
 
 
 def _versions(target: Target) -> dict[str, str]:
-    packages = ["millis", *load_runtime(target.runtime).packages]
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    found = [installed(name).partition(" ") for name in ("millis", *load_runtime(target.runtime).packages)]
+    return {"python": platform.python_version()} | {name: number for name, _, number in found}
 
 
 def _inputs(run: Run) -> Sequence[object]:
