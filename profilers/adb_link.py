@@ -108,9 +108,9 @@ class AdbLink:
         timeout_s = _COMMAND_SECONDS + path.stat().st_size / _PUSH_BYTES_PER_SECOND
         done = self._run("push", str(path), place, timeout_s=timeout_s)
         if done.returncode:
-            told = shortened(done.stderr or done.stdout)
-            lost = re.search(r"device .*not found|offline|unauthorized|closed|EOF|connect|protocol fault", told)
-            raise (DeviceLostError if lost else DeviceError)(f"{self}: pushing {path.name} failed: {told}")
+            told = done.stderr or done.stdout
+            failure = DeviceError if ": remote " in told else DeviceLostError  # `remote` comes before the phone's words
+            raise failure(f"{self}: pushing {path.name} failed: {shortened(told)}")
 
     def _run(self, *words: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         return _adb("-s", self.serial, *words, timeout_s=timeout_s)

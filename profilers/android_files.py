@@ -38,6 +38,7 @@ class PhoneFiles:
     def _bring(self, path: Path, sha256: str, place: str) -> None:
         part = f"{FOLDER}/{secrets.token_hex(8)}.part"
         self.link.require("mkdir", "-p", FOLDER)
+        self.link.shell(f"rm -f {FOLDER}/*.part")  # of links that broke
         self.link.push(path, part)
         if not self._is_whole(part, path, sha256):
             raise DeviceLostError(f"{self.link}: {path.name} did not arrive whole")

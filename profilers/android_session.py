@@ -49,9 +49,9 @@ class AndroidSession:
         batch = artifact.inputs[0].shape[0]
         if batch != self._target.batch:
             raise TargetError(f"target {self._target}: {artifact.path} is compiled for batches of {batch}")
-        place = self._files.place(artifact.path, artifact.sha256, f".{artifact.format}")
-        words = [*self._pin, self._tool, f"--graph={place}", *self._flags, *length_flags(protocol)]
         try:
+            place = self._files.place(artifact.path, artifact.sha256, f".{artifact.format}")
+            words = [*self._pin, self._tool, f"--graph={place}", *self._flags, *length_flags(protocol)]
             before, output, after = self._run_cool(words, patience_seconds(protocol))
             statistics = self._read(output)
         except DeviceError as error:

@@ -29,18 +29,25 @@ _PHASE_SECONDS = 120.0  # warming up ends after these, and so does timing, howev
 def tool_check() -> Check:
     """Whether this machine has a tool to bring to phones."""
     named = os.environ.get(TOOL_VARIABLE)
-    if named is not None and Path(named).is_file():
+    if named and Path(named).is_file():
         return Check(name="profile adb:litert", ok=True, found=named)
-    lacking = f"{TOOL_VARIABLE} is not set" if named is None else f"{TOOL_VARIABLE}={named}: no such file"
+    lacking = f"{TOOL_VARIABLE}={named}: no such file" if named else f"{TOOL_VARIABLE} is not set"
     found = f"{lacking}; phones with a benchmark_model in /data/local/tmp can be measured"
     return Check(name="profile adb:litert", ok=False, found=found, mend=GET_TOOL)
 
 
 def find_tool(link: AdbLink, files: PhoneFiles) -> str:
     """Its place on the phone, brought there where this machine has one; raises DeviceError where there is none."""
-    place = _brought(files) if os.environ.get(TOOL_VARIABLE) else _found(link)
+    named = _named()
+    place = _found(link) if named is None else files.place(named, sha256_of(named), ".benchmark_model")
     link.require("chmod", "755", place)
     return place
+
+
+def require_tool(link: AdbLink) -> None:
+    """Raise DeviceError where a session would find no tool; brings nothing to the phone."""
+    if _named() is None:
+        _found(link)
 
 
 def known_flags(link: AdbLink, tool: str) -> ToolFlags:
@@ -73,11 +80,12 @@ def patience_seconds(protocol: Protocol) -> float:
     return 3 * _phase_seconds(protocol)
 
 
-def _brought(files: PhoneFiles) -> str:
-    path = Path(os.environ[TOOL_VARIABLE])
-    if not path.is_file():
-        raise DeviceError(f"{TOOL_VARIABLE}={path}: no such file; {GET_TOOL}")
-    return files.place(path, sha256_of(path), ".benchmark_model")
+def _named() -> Path | None:
+    """The tool on this machine; raises DeviceError where one is named that is not there."""
+    named = os.environ.get(TOOL_VARIABLE)
+    if named and not Path(named).is_file():
+        raise DeviceError(f"{TOOL_VARIABLE}={named}: no such file; {GET_TOOL}")
+    return Path(named) if named else None
 
 
 def _found(link: AdbLink) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from profilers.adb_link import INSTALL_ADB, AdbLink, Listed, connect_over_network, find_adb, list_devices
 from profilers.android_session import AndroidSession
-from profilers.android_tool import tool_check
+from profilers.android_tool import require_tool, tool_check
 from profilers.check import Check
 from profilers.devices import Notify, Reachable
-from profilers.errors import DeviceLostError, TargetError
+from profilers.errors import DeviceError, DeviceLostError, TargetError
 from profilers.target import Target
 
 
@@ -26,14 +26,7 @@ def connect(address: str) -> AdbDevice:
 
 def reachable() -> tuple[Reachable, ...]:
     """The phones that adb lists; asking starts adb's server where none runs."""
-    if find_adb() is None:
-        return ()
-    return tuple(
-        Reachable(
-            name=f"adb:{phone.serial}", description=phone.description, runtimes=("litert",), problem=phone.problem
-        )
-        for phone in list_devices()
-    )
+    return () if find_adb() is None else tuple(map(_reachable, list_devices()))
 
 
 def checks() -> tuple[Check, ...]:
@@ -59,6 +52,17 @@ class AdbDevice:
                 f"ssh:USER@PHONE:{target.runtime}, or in its browser, as browser:{target.runtime}"
             )
         return AndroidSession(AdbLink(_ready(self.serial).serial), target, notify, self.sleep)
+
+
+def _reachable(phone: Listed) -> Reachable:
+    problem = phone.problem
+    if not problem:
+        try:
+            require_tool(AdbLink(phone.serial))
+        except DeviceError as error:
+            problem = str(error)
+    runtimes = () if problem else ("litert",)
+    return Reachable(name=f"adb:{phone.serial}", description=phone.description, runtimes=runtimes, problem=problem)
 
 
 def _ready(serial: str) -> Listed:

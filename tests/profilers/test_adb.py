@@ -24,7 +24,6 @@ from profilers.devices import adb, open_session
 from profilers.devices.adb import AdbDevice
 from profilers.errors import DeviceError, DeviceLostError, MillisError, TargetError
 from profilers.journal import Journal
-from profilers.measurement import Measurement
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target
@@ -138,6 +137,21 @@ def test_half_a_model_on_the_phone_never_counts(plug: Plug, work: dict[str, Arti
     session.close()
 
 
+def test_a_link_that_breaks_amid_a_model_leaves_no_half_of_it(
+    plug: Plug, work: dict[str, Artifact], tmp_path: Path
+) -> None:
+    broken = iter([True, False, True])
+
+    def now_and_then() -> None:
+        if next(broken, False):
+            plug.unplug()
+
+    plug.phone.amid_file = now_and_then
+    sweep(work, target_of(plug), BRIEF, tmp_path / "j.jsonl", sleep=lambda seconds: plug.plug())
+    brought = {file.name: file.read_bytes() for file in plug.phone.local("/data/local/tmp/millis").iterdir()}
+    assert brought == {f"{each.sha256}.tflite": each.path.read_bytes() for each in work.values()}
+
+
 def test_a_phone_that_is_unplugged_again_and_again_goes_on_with_nothing_twice(
     plug: Plug, work: dict[str, Artifact], tmp_path: Path
 ) -> None:
@@ -171,29 +185,34 @@ def test_a_phone_that_stays_away_is_told_how_to_go_on(plug: Plug, work: dict[str
     assert slots(journal) == ONCE
 
 
-def test_two_phones_are_measured_at_once_with_the_emulated_board_s_litert(
+def test_the_emulated_board_s_litert_is_timed_over_adb(
     plugs: Plugs, require: Callable[[str], Path], jobs: dict[str, CompileJob], cache: Path, tmp_path: Path
 ) -> None:
-    board = require("arm-board") / "commands"
-    artifacts = compile_all({"conv": jobs["litert conv"]}, cache=cache)
+    plug = plugs((require("arm-board") / "commands",))
+    plug.phone.put_tool(BOARD_TOOL.read_text())
     protocol = Protocol(name="once", rounds=1, max_rounds=1, runs=3, burst_ms=0)
-    measured: dict[str, dict[str, Measurement]] = {}
+    artifacts = compile_all({"conv": jobs["litert conv"]}, cache=cache)
+    found = sweep(artifacts, target_of(plug), protocol, tmp_path / "j.jsonl")
+    assert found["conv"].median_ms > 0
+    assert found["conv"].samples == 3
 
-    def measure(plug: Plug) -> None:
-        plug.phone.put_tool(BOARD_TOOL.read_text())
-        journal = tmp_path / f"{plug.port}.jsonl"
-        measured[plug.serial] = sweep(artifacts, target_of(plug), protocol, journal)
 
-    phones = [plugs((board,)), plugs((board,))]
-    threads = [threading.Thread(target=measure, args=(plug,)) for plug in phones]
+def test_two_phones_are_measured_at_once(plugs: Plugs, work: dict[str, Artifact], tmp_path: Path) -> None:
+    """Each waits for the other in the middle of its first burst."""
+    both, journals = [plugs(), plugs()], dict[Plug, Path]()
+    for plug, other in (both, both[::-1]):
+        plug.phone.put_tool(recorded_tool(during=f"touch {plug.phone.root}/met; {wait_for(other.phone.root / 'met')}"))
+        journals[plug] = tmp_path / f"{plug.port}.jsonl"
+    threads = [threading.Thread(target=sweep, args=(work, target_of(plug), BRIEF, journals[plug])) for plug in both]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(measured) == {plug.serial for plug in phones}
-    for found in measured.values():
-        assert found["conv"].median_ms > 0
-        assert found["conv"].samples == 3
+    assert [slots(journal) for journal in journals.values()] == [ONCE, ONCE]
+
+
+def wait_for(place: Path) -> str:
+    return f"until [ -e {place} ]; do sleep 0.01; done"
 
 
 @pytest.mark.parametrize(
@@ -391,7 +410,7 @@ def test_a_phone_that_is_not_ready_says_what_to_do(plugs: Plugs, mood: str, mess
 def test_a_phone_without_the_tool_says_where_to_get_it(plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
     plug.phone.local("/data/local/tmp/benchmark_model").unlink()
     assert "there is no benchmark_model" in refused(target_of(plug))
-    assert "tensorflow.org/lite/performance/measurement" in refused(target_of(plug))
+    assert [(each.runtimes, "benchmark_model in its" in each.problem) for each in adb.reachable()] == [((), True)]
     monkeypatch.setenv("MILLIS_BENCHMARK_MODEL", "/nonexistent")
     assert "MILLIS_BENCHMARK_MODEL=/nonexistent: no such file" in refused(target_of(plug))
     assert [check.ok for check in adb.checks()] == [True, False]
@@ -450,6 +469,46 @@ def test_a_run_that_failed_is_told_in_the_tool_s_words(
     assert "\n" not in str(failed.value)
     assert str(failed.value).startswith(f"adb:{plug.serial}:litert: ")
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("flags", "output", "options", "told"),
+    [
+        ("help_tflite", "gpu", {"accelerator": "gpu"}, "--gpu_precision_loss_allowed=false --use_gpu=true"),
+        (
+            "help_litert",
+            "litert",
+            {"accelerator": "gpu"},
+            "--gpu-precision=fp32 --require_full_delegation=true --use_cpu=false --use_gpu=true",
+        ),
+        ("help_litert", "litert", {}, "--use_cpu=true"),
+        ("help_tflite", "tflite_without_percentiles", {}, "--use_xnnpack=true"),
+    ],
+)
+def test_each_tool_is_told_the_target_by_flags_of_its_own(
+    plug: Plug, work: dict[str, Artifact], flags: str, output: str, options: dict[str, object], told: str
+) -> None:
+    plug.phone.put_tool(recorded_tool(output, flags))
+    session = opened(plug, **options)
+    assert session.burst(work["a"], BRIEF, 0).statistics is not None
+    assert session.environment.facts["flags"] == f"{told} --num_threads=1"
+    assert f"{told} --num_threads=1 --warmup_runs=3 --warmup_min_secs=0.1 --num_runs=3" in plug.phone.ran[-1]
+    session.close()
+
+
+def test_a_model_that_is_not_wholly_on_the_gpu_is_not_timed(plug: Plug, work: dict[str, Artifact]) -> None:
+    plug.phone.put_tool(recorded_tool("gpu_in_part"))
+    session = opened(plug, accelerator="gpu")
+    with pytest.raises(DeviceError, match=r"a\.tflite: 4 of 65 operations did not run on the GPU \(GATHER_ND"):
+        session.burst(work["a"], BRIEF, 0)
+    session.close()
+
+
+def test_a_tool_without_a_gpu_is_refused(plug: Plug, tmp_path: Path) -> None:
+    without = tmp_path / "help.txt"
+    without.write_text(re.sub("\t--(use_gpu|gpu_).*\n", "", (FIXTURES / "help_tflite.txt").read_text()))
+    plug.phone.put_tool(f"#!/bin/sh\ncat {without}\n")
+    assert "has no --gpu_precision_loss_allowed, --use_gpu; download" in refused(target_of(plug, accelerator="gpu"))
 
 
 def test_a_model_of_another_batch_is_never_timed(plug: Plug, work: dict[str, Artifact]) -> None:

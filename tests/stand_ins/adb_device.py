@@ -135,6 +135,7 @@ class _Stream:
 
     def __init__(self, link: _Link, number: int) -> None:
         self._link, self._number = link, number
+        self.lost = False
         self._received: queue.Queue[bytes | None] = queue.Queue()
         self._acknowledged: queue.Queue[bool] = queue.Queue()
 
@@ -148,6 +149,7 @@ class _Stream:
             self.lose()
 
     def lose(self) -> None:
+        self.lost = True
         self._received.put(None)
         self._acknowledged.put(False)
 
@@ -198,19 +200,23 @@ class _Sync:
                 told = (0, 0, 0) if stat is None else (stat.st_mode, stat.st_size, int(stat.st_mtime))
                 self._stream.write(struct.pack("<4s3I", b"STAT", *told))
             elif name == b"SEND":
-                self._receive_file(phone.local(argument.rpartition(",")[0]))
+                self._receive_file(phone, phone.local(argument.rpartition(",")[0]))
             else:
                 raise UnpluggedError
 
-    def _receive_file(self, file: Path) -> None:
+    def _receive_file(self, phone: Phone, file: Path) -> None:
         """What was received before the link broke stays, as it does on a phone."""
         with file.open("wb") as written:
             while True:
                 name, length = struct.unpack("<4sI", self._take(8))
                 if name == b"DONE":
                     break
-                written.write(self._take(length))
-                written.flush()
+                data = self._take(length)
+                written.write(data[: length // 2])
+                phone.amid_file()
+                if self._stream.lost:
+                    raise UnpluggedError
+                written.write(data[length // 2 :])
         self._stream.write(struct.pack("<4sI", b"OKAY", 0))
 
     def _take(self, length: int) -> bytes:

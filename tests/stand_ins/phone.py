@@ -43,6 +43,7 @@ class Phone:
         self.root = root
         self.ran: list[str] = []  # every command, as it came
         self.before_command: Callable[[], None] = lambda: None
+        self.amid_file: Callable[[], None] = lambda: None
         self._path = path
         self._running: set[subprocess.Popen[bytes]] = set()
         self._furnish()
