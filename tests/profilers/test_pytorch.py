@@ -85,12 +85,11 @@ def test_a_program_with_a_pickle_is_not_loaded(
         agent.TorchModel(str(path), 1, "cpu")
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_pytorch_has_as_many_threads_as_asked(compiled: dict[str, Artifact], threads: int) -> None:
-    load = f"agent.TorchModel({str(compiled['pytorch conv'].path)!r}, {threads}, 'cpu')"
+def test_pytorch_has_as_many_threads_as_asked(compiled: dict[str, Artifact]) -> None:
+    load = f"agent.TorchModel({str(compiled['pytorch conv'].path)!r}, 3, 'cpu')"
     program = f"import torch; from profilers import agent; {load}; print(torch.get_num_threads())"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
-    assert told.split() == [b"%d" % threads]
+    assert told.split() == [b"3"]
 
 
 def test_running_a_model_here_leaves_the_threads_of_the_process_alone(compiled: dict[str, Artifact]) -> None:
