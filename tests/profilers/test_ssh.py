@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -367,6 +368,10 @@ def test_no_configuration_of_ssh_is_too_odd_to_be_read(tmp_path_factory: pytest.
     config = tmp_path_factory.mktemp("ssh") / "config"
     config.write_text("Host first\n" + text, encoding="utf-8", errors="surrogatepass")
     assert host_names(config)[0] == "first"
+
+
+def test_the_agent_is_understood_by_python_3_8() -> None:
+    ast.parse(Path(agent.__file__).read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
 def test_of_two_agents_on_a_machine_one_times_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
