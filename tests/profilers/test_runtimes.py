@@ -145,7 +145,7 @@ def test_a_refusal_tells_the_cause_in_one_line(tmp_path: Path, runtime: str, mod
 def test_images_that_do_not_fill_a_batch_are_refused(compiled: dict[str, Artifact]) -> None:
     conv = compiled["onnxruntime conv"]
     four = replace(conv, inputs=(replace(conv.inputs[0], shape=(4, 3, 9, 9)),))
-    with pytest.raises(ValueError, match="6 images do not fill batches of 4"):
+    with pytest.raises(ValueError, match="6 images do not fill the batches of 4"):
         load_runtime("onnxruntime").run(four, np.zeros((6, 3, 9, 9), np.float32))
 
 
