@@ -69,8 +69,13 @@ def list_devices() -> tuple[Listed, ...]:
     """What adb knows of, usable or not. Like any command of adb's it starts adb's server where none runs."""
     done = _adb("devices", "-l")
     if done.returncode:
-        raise DeviceError(f"adb devices failed: {shortened(done.stderr or done.stdout)}")
-    matches = (_LISTED.fullmatch(line) for line in done.stdout.splitlines() if not line.startswith(("*", "List of")))
+        raise DeviceError(f"adb devices failed: {_complaint(done)}")
+    return read_list(done.stdout)
+
+
+def read_list(text: str) -> tuple[Listed, ...]:
+    """The lines of `adb devices -l` that list a device."""
+    matches = (_LISTED.fullmatch(line) for line in text.splitlines() if not line.startswith(("*", "List of")))
     return tuple(_listed(match) for match in matches if match is not None)
 
 
@@ -92,7 +97,7 @@ class AdbLink:
         done = self._run("shell", f"{{ {script}\n}} 2>&1; printf '\\n{_END} %d\\n' $?", timeout_s=timeout_s)
         ended = _ENDED.search(done.stdout)
         if ended is None:
-            raise DeviceLostError(f"{self}: the link was lost: {shortened(done.stderr or done.stdout) or 'no answer'}")
+            raise DeviceLostError(f"{self}: the link was lost: {_complaint(done) or 'no answer'}")
         return int(ended[1]), done.stdout[: ended.start()].replace("\r\n", "\n")
 
     def require(self, *words: str, timeout_s: float = _COMMAND_SECONDS) -> str:
@@ -108,9 +113,9 @@ class AdbLink:
         timeout_s = _COMMAND_SECONDS + path.stat().st_size / _PUSH_BYTES_PER_SECOND
         done = self._run("push", str(path), place, timeout_s=timeout_s)
         if done.returncode:
-            told = done.stderr or done.stdout
+            told = _complaint(done)
             failure = DeviceError if ": remote " in told else DeviceLostError  # `remote` comes before the phone's words
-            raise failure(f"{self}: pushing {path.name} failed: {shortened(told)}")
+            raise failure(f"{self}: pushing {path.name} failed: {told}")
 
     def _run(self, *words: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         return _adb("-s", self.serial, *words, timeout_s=timeout_s)
@@ -135,6 +140,12 @@ def _adb(*words: str, timeout_s: float = _COMMAND_SECONDS) -> subprocess.Complet
         raise DeviceLostError(f"adb {shortened(' '.join(words), 60)}: no answer within {timeout_s:.0f} s") from None
     except OSError as error:
         raise DeviceError(f"{command[0]} cannot be run: {error.strerror}; {INSTALL_ADB}") from None
+
+
+def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a command failed, in adb's words: its errors, or all that it said."""
+    lines = f"{done.stderr}\n{done.stdout}".splitlines()
+    return shortened(" ".join([line for line in lines if "error" in line] or lines))
 
 
 def _listed(match: re.Match[str]) -> Listed:

@@ -93,7 +93,9 @@ class AndroidSession:
             require_whole_graph(output, "GPU")
         reading = read_timings(output)
         if reading.statistics is None:
-            raise DeviceError(f"this benchmark_model is too old to tell how often it ran; {GET_TOOL}")
+            raise DeviceError(
+                f"this benchmark_model is too old to tell how often it ran; get a newer one with: {GET_TOOL}"
+            )
         return reading.statistics
 
     def _read_environment(self, frequencies_khz: dict[int, int]) -> Environment:

@@ -16,9 +16,10 @@ from profilers.protocol import Protocol
 from profilers.target import Target
 
 TOOL_VARIABLE = "MILLIS_BENCHMARK_MODEL"
+# As TensorFlow's page on performance measurement links to; LiteRT's tool: ai.google.dev/edge/litert/next/benchmark.
+_NIGHTLY = "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/nightly/latest"
 GET_TOOL = (
-    "download android_aarch64_benchmark_model as https://www.tensorflow.org/lite/performance/measurement tells, "
-    f"then: export {TOOL_VARIABLE}=PATH"
+    f"curl -O {_NIGHTLY}/android_aarch64_benchmark_model; export {TOOL_VARIABLE}=$PWD/android_aarch64_benchmark_model"
 )
 
 _NAMES = ("benchmark_model", "litert_benchmark_model", "android_aarch64_benchmark_model", "android_arm_benchmark_model")
@@ -55,7 +56,7 @@ def known_flags(link: AdbLink, tool: str) -> ToolFlags:
     try:
         return read_flags(text)
     except DeviceError as error:
-        raise DeviceError(f"{link}: {tool}: {error}; {GET_TOOL}") from None
+        raise DeviceError(f"{link}: {tool}: {error}; get it with: {GET_TOOL}") from None
 
 
 def target_flags(known: ToolFlags, target: Target) -> list[str]:
@@ -84,17 +85,20 @@ def _named() -> Path | None:
     """The tool on this machine; raises DeviceError where one is named that is not there."""
     named = os.environ.get(TOOL_VARIABLE)
     if named and not Path(named).is_file():
-        raise DeviceError(f"{TOOL_VARIABLE}={named}: no such file; {GET_TOOL}")
+        raise DeviceError(f"{TOOL_VARIABLE}={named}: no such file; get it with: {GET_TOOL}")
     return Path(named) if named else None
 
 
 def _found(link: AdbLink) -> str:
     candidates = shlex.join(f"{folder}/{name}" for folder in (FOLDER, "/data/local/tmp") for name in _NAMES)
     _, found = link.shell(
-        f"for tool in {candidates} {FOLDER}/*.benchmark_model", 'do [ -f "$tool" ] && echo "$tool"', "done"
+        f"for tool in {candidates} {FOLDER}/*.benchmark_model",
+        'do [ -f "$tool" ] && echo "$tool"',
+        "done",
+        timeout_s=10,
     )
     if not found.strip():
-        raise DeviceError(f"{link}: there is no benchmark_model in its /data/local/tmp: {GET_TOOL}")
+        raise DeviceError(f"{link}: there is no benchmark_model in its /data/local/tmp; get it with: {GET_TOOL}")
     return found.strip().splitlines()[0]
 
 
@@ -113,7 +117,9 @@ def _gpu_flags(known: ToolFlags, target: Target) -> list[str]:
         wanted = {"gpu_precision_loss_allowed": str(not exact).lower()}
     wanted |= {"use_gpu": "true"}
     if lacking := sorted(wanted.keys() - known.names):
-        raise DeviceError(f"{target}: this benchmark_model has no --{', --'.join(lacking)}; {GET_TOOL}")
+        raise DeviceError(
+            f"{target}: this benchmark_model has no --{', --'.join(lacking)}; get one that has with: {GET_TOOL}"
+        )
     return [f"--{name}={value}" for name, value in sorted(wanted.items())]
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profilers.adb_link import AdbLink, find_adb
+from profilers.adb_link import AdbLink, find_adb, read_list
 from profilers.android import Snapshot, affinity_mask, choose_cores
 from profilers.android_session import AndroidSession
 from profilers.artifact import Artifact, TensorSpec
@@ -388,6 +388,22 @@ def test_phones_are_listed_and_an_unknown_one_is_told_beside_them(plugs: Plugs) 
     assert "there are several phones, name one as adb:SERIAL:litert: 127.0.0.1:" in refused(Target.parse("adb:litert"))
 
 
+def test_what_adb_lists_is_told_with_what_to_do() -> None:
+    text = """* daemon started successfully
+List of devices attached
+0A041FDD4000       device usb:1-2 product:shiba model:Pixel_8 device:shiba transport_id:1
+emulator-5554          offline transport_id:3
+0123456789ABCDEF       no permissions (user in plugdev group; are your udev rules wrong?); see [http://developer.android.com]
+adb-1A2B-x._adb-tls-connect._tcp unauthorized transport_id:4
+
+"""
+    pixel, emulator, closed, wireless = read_list(text)
+    assert (pixel.serial, pixel.description, pixel.problem) == ("0A041FDD4000", "Pixel 8 shiba", "")
+    assert emulator.problem == "it is offline: unplug it and plug it in again"
+    assert closed.problem.startswith("it is no permissions: open its USB port to you")
+    assert (wireless.state, wireless.serial) == ("unauthorized", "adb-1A2B-x._adb-tls-connect._tcp")
+
+
 def test_the_only_phone_needs_no_name(plug: Plug) -> None:
     assert "adb lists no phone: plug one in" in refused(Target.parse("adb:litert"))
     subprocess.run(["adb", "connect", plug.serial], check=True, capture_output=True)
@@ -430,7 +446,9 @@ def test_a_tool_of_this_machine_is_brought_once_by_its_content(
 
 def test_another_program_of_that_name_is_no_tool(plug: Plug) -> None:
     plug.phone.put_tool("#!/bin/sh\necho 'ELF: wrong architecture' >&2\nexit 126\n")
-    assert "does not tell benchmark_model's flags: ELF: wrong architecture; download" in refused(target_of(plug))
+    assert "does not tell benchmark_model's flags: ELF: wrong architecture; get it with: curl" in refused(
+        target_of(plug)
+    )
 
 
 def test_other_runtimes_are_pointed_elsewhere(plug: Plug) -> None:
@@ -455,7 +473,7 @@ def test_cores_that_the_phone_keeps_to_itself_say_how_to_go_on(plug: Plug) -> No
         (recorded_tool("failed", status=1), r"a\.tflite: ERROR: .* Failed to load model"),
         (recorded_tool("tflite", status=139), r"a\.tflite: .*"),
         (recorded_tool("unknown_flag"), r"a\.tflite: this benchmark_model does not know --use_gpu=true"),
-        (recorded_tool("tflite_mean_only"), "too old to tell how often it ran; download"),
+        (recorded_tool("tflite_mean_only"), "too old to tell how often it ran; get a newer one with: curl"),
         (recorded_tool("help_tflite"), "output cannot be read: "),
     ],
 )
@@ -508,7 +526,9 @@ def test_a_tool_without_a_gpu_is_refused(plug: Plug, tmp_path: Path) -> None:
     without = tmp_path / "help.txt"
     without.write_text(re.sub("\t--(use_gpu|gpu_).*\n", "", (FIXTURES / "help_tflite.txt").read_text()))
     plug.phone.put_tool(f"#!/bin/sh\ncat {without}\n")
-    assert "has no --gpu_precision_loss_allowed, --use_gpu; download" in refused(target_of(plug, accelerator="gpu"))
+    assert "has no --gpu_precision_loss_allowed, --use_gpu; get one that has with: curl" in refused(
+        target_of(plug, accelerator="gpu")
+    )
 
 
 def test_a_model_of_another_batch_is_never_timed(plug: Plug, work: dict[str, Artifact]) -> None:
