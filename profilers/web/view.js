@@ -22,8 +22,8 @@ export function showFacts({ runtime_version, threads, precision }, facts) {
     Device: `${facts.device === "not told" ? "" : `${facts.device}, `}${facts.cores} cores`,
     Browser: facts.user_agent,
     Clock: `steps of ${facts.clock_step_us} µs; shorter runs than ${facts.shortest_timing_us} µs are timed together`,
-    Isolated: facts.isolated ? "yes" : "no: one thread, coarser clock",
   };
+  if (!facts.isolated) shown.Address = "not trusted by this browser: one thread, a coarse clock";
   element("device").hidden = false;
   element("facts").replaceChildren(...Object.entries(shown).map(([name, text]) => row("div", ["dt", name], ["dd", text])));
 }
@@ -43,13 +43,12 @@ export function showResults() {
   element("progress").hidden = true;
   element("results").hidden = bursts.size === 0;
   const shapes = new Map();
-  for (const model of bursts.values()) shapes.set(model.name, [...(shapes.get(model.name) ?? []), model]);
+  for (const { name, medians } of bursts.values()) shapes.set(name, [...(shapes.get(name) ?? []), median(medians)]);
+  const ranges = [...shapes].map(([name, all]) => [name, all.length, Math.min(...all), Math.max(...all)]);
   element("rows").replaceChildren(
-    ...[...shapes].map(([name, models]) => {
-      const medians = models.map((model) => median(model.medians)).sort((a, b) => a - b);
-      const ends = [...new Set([medians[0], medians.at(-1)].map(milliseconds))];
-      return row("tr", ["td", name], ["td", models.length], ["td", ends.join(" – ")]);
-    }),
+    ...ranges
+      .sort((a, b) => b[3] - a[3])
+      .map(([name, count, fastest, slowest]) => row("tr", ["td", name], ["td", count], ["td", range(fastest, slowest)])),
   );
 }
 
@@ -83,7 +82,9 @@ function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-// About three significant digits.
-function milliseconds(value) {
-  return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : value >= 0.1 ? 3 : 4);
+// Both with as many decimals as the larger one needs.
+function range(fastest, slowest) {
+  const decimals = Math.max(0, 3 - Math.max(-1, Math.floor(Math.log10(slowest))));
+  const ends = new Set([fastest, slowest].map((value) => value.toFixed(decimals)));
+  return [...ends].join(" – ");
 }

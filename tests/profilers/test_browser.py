@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from profilers import page_conversation, web_runtimes
 from profilers.artifact import Artifact, TensorSpec
 from profilers.devices import browser as browser_device
+from profilers.devices import tell_nobody
 from profilers.errors import DeviceError, TargetError
 from profilers.page_messages import Opened, Timed, parse_message, printable
 from profilers.protocol import Protocol
@@ -30,7 +31,7 @@ from profilers.sweep import sweep
 from profilers.target import Target
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext
+    from playwright.sync_api import Browser, BrowserContext, Playwright
 
     from profilers.browser_session import BrowserSession
 
@@ -83,17 +84,37 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium(require: Callable[[str], Path]) -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     from playwright.sync_api import sync_playwright
 
-    quiet = ["quic", "background-networking", "component-update", "sync", "gpu"]
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def launch(playwright: Playwright, require: Callable[[str], Path]) -> Callable[..., Browser]:
+    """Start Chromium with these flags beside those that keep it to itself."""
+    quiet = ["quic", "background-networking", "component-update", "sync"]
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)]
     place = require("chromium")
     require("web-runtimes")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=place, args=arguments)
-        yield browser
-        browser.close()
+    return lambda *flags: playwright.chromium.launch(executable_path=place, args=[*arguments, *flags])
+
+
+@pytest.fixture(scope="module")
+def chromium(launch: Callable[..., Browser]) -> Iterator[Browser]:
+    browser = launch("--disable-gpu")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def graphic_chromium(launch: Callable[..., Browser]) -> Iterator[Browser]:
+    """WebGPU on SwiftShader, a GPU in software that Chromium brings along."""
+    vulkan = ["enable-features=Vulkan", "use-vulkan=swiftshader", "use-webgpu-adapter=swiftshader"]
+    browser = launch("--enable-unsafe-webgpu", "--ignore-gpu-blocklist", *(f"--{flag}" for flag in vulkan))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -149,6 +170,46 @@ def test_two_threads_where_the_page_is_isolated(
     page.goto(begun.address)
     assert begun.burst(compiled[f"{runtime} conv"]).result(WAIT_SECONDS).median_ms > 0
     assert page.evaluate("crossOriginIsolated")
+
+
+@pytest.mark.parametrize(("runtime", "accelerator"), [("litert", "gpu"), ("onnxruntime", "webgpu")])
+def test_webgpu_measures_and_names_its_adapter(
+    graphic_chromium: Browser,
+    compiled: dict[str, Artifact],
+    opening: Callable[[Target], Opening],
+    runtime: str,
+    accelerator: str,
+) -> None:
+    begun = opening(Target(device="browser", runtime=runtime, accelerator=accelerator))
+    page = graphic_chromium.new_page()
+    page.goto(begun.address)
+    assert begun.burst(compiled[f"{runtime} classifier"]).result(WAIT_SECONDS).median_ms > 0
+    assert begun.session.environment.facts["backend"].startswith("WebGPU, google swiftshader")
+    page.close()
+
+
+def test_what_webgpu_cannot_compute_is_refused_not_computed_elsewhere(
+    graphic_chromium: Browser, opening: Callable[[Target], Opening], tmp_path: Path
+) -> None:
+    begun = opening(replace(ONNX, accelerator="webgpu"))
+    page = graphic_chromium.new_page()
+    page.goto(begun.address)
+    with pytest.raises(DeviceError, match=r"fallback to CPU EP has been explicitly disabled"):
+        begun.burst(determinant(tmp_path / "model.onnx")).result(WAIT_SECONDS)
+    page.close()
+
+
+def determinant(path: Path) -> Artifact:
+    """A model that ONNX Runtime computes on the CPU only."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    shapes = {"image": (1, 2, 2), "output": (1,)}
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items())
+    graph = helper.make_graph([helper.make_node("Det", ["image"], ["output"])], "determinant", [given], [made])
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)]), path)
+    first, last = (TensorSpec(name=name, shape=shape, dtype="float32", layout="NC") for name, shape in shapes.items())
+    return Artifact.of(path, format="onnx", inputs=(first,), outputs=(last,))
 
 
 def test_more_threads_than_the_browser_has_cores_are_an_error(context: BrowserContext) -> None:
@@ -368,12 +429,16 @@ def test_what_a_page_says_of_itself_cannot_command_a_terminal() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("cores=little", "nothing can be pinned"),
+        ("litert?cores=little", "nothing can be pinned"),
+        ("litert?precision=int8", "takes no int8 inputs"),
+        ("onnxruntime?accelerator=cuda", "no accelerator 'cuda'; there are: cpu, webgpu"),
+        ("pytorch", "there is no pytorch; there are: litert, onnxruntime"),
     ],
 )
-def test_what_no_page_can_measure_is_refused(options: str, message: str) -> None:
+def test_what_no_page_can_measure_is_refused_before_one_is_asked_for(options: str, message: str) -> None:
+    target = Target.parse(f"browser:{options}")
     with pytest.raises(TargetError, match=message):
-        browser_device._require_possible(Target.parse(f"browser:litert?{options}"))
+        browser_device.BrowserDevice(lan=False).open(target, tell_nobody)
 
 
 def test_an_address_is_the_local_network_or_none() -> None:
