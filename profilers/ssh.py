@@ -20,10 +20,12 @@ from typing import Any, Self
 from profilers.agent_session import GREETING
 from profilers.errors import DeviceError, DeviceLostError, TargetError
 
-# A dead link is noticed within 15 seconds; nothing asks for a password, opens a window or forwards a port.
+# A dead link is noticed within 15 seconds; nothing asks for a password, forwards a port or stays behind as the master
+# of other connections, though a master that is there is used.
 _OPTIONS = (
     "BatchMode=yes",
     "ClearAllForwardings=yes",
+    "ControlMaster=no",
     "ServerAliveInterval=5",
     "ServerAliveCountMax=3",
     "LogLevel=INFO",
@@ -49,9 +51,11 @@ numpy = ""
 if {{"numpy", "tflite_runtime"}} <= set(modules) and sys.version_info >= (3, 8):
     import importlib.metadata
     numpy = importlib.metadata.version("numpy")
+model = "/proc/device-tree/model"
+model = open(model).read().rstrip("\\0") if os.path.exists(model) else ""
 open_to_pip = sys.prefix != sys.base_prefix or "/.millis/" in sys.executable
 found = dict(python=sys.version_info[:3], executable=sys.executable, open_to_pip=open_to_pip, modules=modules,
-             numpy=numpy, system=platform.system(), machine=platform.machine())
+             numpy=numpy, model=model, system=platform.system(), machine=platform.machine())
 sys.stdout.write("\\n{greeting}" + json.dumps(found) + "\\n")
 sys.stdout.flush()
 source = sys.stdin.readline()
@@ -106,8 +110,14 @@ class Board:
     open_to_pip: bool  # an environment of the user's own; most systems keep pip out of theirs
     modules: tuple[str, ...]  # those of a runtime, and numpy
     numpy: str  # its version, where it matters
+    model: str  # "Raspberry Pi 5 Model B Rev 1.0", where the board tells
     system: str
     machine: str
+
+    @property
+    def description(self) -> str:
+        version = ".".join(map(str, self.python))
+        return ", ".join(filter(None, [self.model, f"{self.system} {self.machine}", f"Python {version}"]))
 
     @property
     def runtimes(self) -> tuple[str, ...]:

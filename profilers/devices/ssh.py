@@ -58,6 +58,5 @@ def _reachable(host: str) -> Reachable:
         board = look(address, connect_seconds=3, answer_seconds=7)
     except MillisError as error:
         return Reachable(name=name, description="", runtimes=(), problem=str(error))
-    told = f"{board.system} {board.machine}, Python {'.'.join(map(str, board.python))}"
     problem = "" if board.runtimes else shortage(address, board, "litert")
-    return Reachable(name=name, description=told, runtimes=board.runtimes, problem=problem)
+    return Reachable(name=name, description=board.description, runtimes=board.runtimes, problem=problem)

@@ -94,7 +94,8 @@ def test_an_arm_board_times_a_model(
     session = open_session(Target.parse(f"ssh:board:{runtime}"))
     burst = session.burst(compiled[f"{runtime} network"], BRIEF, 2)
     session.close()
-    assert session.environment.facts["machine"] == "aarch64" and "part 0xd0b" in session.environment.facts["cpu"]
+    facts = session.environment.facts
+    assert (facts["machine"], facts["cpu"]) == ("aarch64", "Emulated Board Model A, 2 cores of part 0xd0b")
     assert (burst.round, len(burst.times_ms), len(burst.warmup_ms)) == (2, 3, 1)
 
 
@@ -322,6 +323,7 @@ BOARD = Board(
     open_to_pip=False,
     modules=("ai_edge_litert", "numpy", "onnxruntime"),
     numpy="",
+    model="Raspberry Pi 5 Model B Rev 1.0",
     system="Linux",
     machine="aarch64",
 )
@@ -351,6 +353,11 @@ def test_a_shortage_names_what_is_missing_and_what_brings_it(board: Board, runti
     text = shortage(Address.parse("phone:8022"), board, runtime)
     assert re.search(told, text) if told else not text
     assert (runtime in board.runtimes) == (not text)
+
+
+def test_a_board_is_described_by_what_it_calls_itself() -> None:
+    assert BOARD.description == "Raspberry Pi 5 Model B Rev 1.0, Linux aarch64, Python 3.11.2"
+    assert replace(BOARD, model="").description == "Linux aarch64, Python 3.11.2"
 
 
 def test_the_hosts_of_a_configuration_are_its_names_without_wildcards(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ CPU revision\t: 1
 """
     for core in range(2)
 )
+_MODEL = "Emulated Board Model A\0"
 _LAUNCHER = """#!/bin/sh
 # The emulated board's Python.
 export QEMU_LD_PREFIX='{sysroot}' PYTHONPATH='{path}'
@@ -93,7 +94,8 @@ def build() -> ArmBoard:
             shutil.rmtree(scratch, ignore_errors=True)  # of a build that was killed
             _bootstrap(scratch)
             _install_wheels(scratch / "site")
-            (scratch / "proc").mkdir(exist_ok=True)
+            (scratch / "proc/device-tree").mkdir(parents=True)
+            (scratch / "proc/device-tree/model").write_text(_MODEL)
             (scratch / "proc/cpuinfo").write_text(_CPUINFO)
             names = sorted(site.name for site in (scratch / "site").iterdir())
             _write_python(scratch / "commands", place, names, _CPU)
@@ -102,7 +104,7 @@ def build() -> ArmBoard:
 
 
 def _place() -> Path:
-    recipe = "\n".join((_SUITE, _PACKAGES, *_WHEELS, _CPUINFO, _LAUNCHER))
+    recipe = "\n".join((_SUITE, _PACKAGES, *_WHEELS, _CPUINFO, _MODEL, _LAUNCHER))
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     return user_cache_path("millis-tests") / f"arm-board-{digest}"
 
