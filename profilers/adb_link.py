@@ -45,7 +45,7 @@ class Listed:
         """Why it cannot be used, and what to do; empty where it can."""
         if self.state == "device":
             return ""
-        return f"it is {self.state}: {_DO.get(self.state, 'unplug it and plug it in again')}"
+        return f"{self.state}: {_DO.get(self.state, 'unplug it and plug it in again')}"
 
 
 def find_adb() -> str | None:

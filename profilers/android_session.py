@@ -78,7 +78,8 @@ class AndroidSession:
             if status:
                 raise DeviceError(complaint(ran[0] if ran else before))
             if len(ran) == 2:
-                return android.read_snapshot(before), ran[0], android.read_snapshot(ran[1])
+                output = ran[0].removesuffix("\n")  # which is ours
+                return android.read_snapshot(before), output, android.read_snapshot(ran[1])
             if waited_s % 60 == 0:
                 self._notify(f"{self._target} is hot; waiting until it has cooled")
             self._sleep(_POLL_SECONDS)
