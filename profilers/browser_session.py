@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,6 @@ class BrowserSession:
     def __init__(self, target: Target, libraries: Path, notify: Callable[[str], None], *, lan: bool) -> None:
         self._target = target
         self._jobs = 0
-        self._why = ""  # the reason for which there is no more to measure
         version = library_version(target.runtime)
         opening = {name: getattr(target, name) for name in _ASKED}
         opening |= {"target": str(target), "runtime_version": version}
@@ -35,8 +35,8 @@ class BrowserSession:
         try:
             notify(invitation(self._server.address, self._server.port, lan=lan))
             opened = self._server.wait_for_page()
-        except BaseException as error:
-            self._close_after(error)
+        except BaseException:
+            self.close()
             raise
         self._state = dict(opened.state)
         facts = {"page": str(PAGE_VERSION), "affinity": "not pinned", "runtime": target.runtime}
@@ -70,19 +70,12 @@ class BrowserSession:
             "burst_ms": protocol.burst_ms,
             "max_runs": protocol.max_runs,
         }
-        try:
-            timed = self._server.ask(job, artifact)
-        except BaseException as error:
-            self._why = _told(error)
-            raise
+        timed = self._server.ask(job, artifact)
         return Burst(round=round, times_ms=timed.times_ms, warmup_ms=timed.warmup_ms, disturbed=timed.disturbed)
 
     def close(self) -> None:
-        self._server.close(self._why)
-
-    def _close_after(self, error: BaseException) -> None:
-        self._why = _told(error)
-        self.close()
+        """End it; the page tells its reader of the exception on the way, where there is one."""
+        self._server.close(_told(sys.exception()))
 
 
 def invitation(address: str, port: int, *, lan: bool) -> str:
@@ -114,5 +107,7 @@ def shape_text(tensor: TensorSpec) -> str:
     return "x".join(map(str, tensor.shape[1:]))
 
 
-def _told(error: BaseException) -> str:
+def _told(error: BaseException | None) -> str:
+    if error is None:
+        return ""
     return str(error) if isinstance(error, MillisError) else _STOPPED

@@ -56,6 +56,7 @@ class Opening:
     def __init__(self, target: Target, pool: ThreadPoolExecutor) -> None:
         self.told: SimpleQueue[str] = SimpleQueue()
         self._pool = pool
+        self._closed = False
         self._session: Future[BrowserSession] = pool.submit(self._open, target)
         invitation = self.told.get(timeout=WAIT_SECONDS)
         match = re.search(r"http://\S+/", invitation)
@@ -68,6 +69,11 @@ class Opening:
     @property
     def session(self) -> BrowserSession:
         return self._session.result(WAIT_SECONDS)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.session.close()
 
     def burst(self, artifact: Artifact, protocol: Protocol = BRIEF) -> Future[Any]:
         return self._pool.submit(self.session.burst, artifact, protocol, 0)
@@ -136,7 +142,7 @@ def opening() -> Iterator[Callable[[Target], Opening]]:
 
         yield begin
         for each in openings:
-            each.session.close()
+            each.close()
 
 
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
@@ -302,6 +308,19 @@ def test_a_model_that_does_not_load_is_told_in_the_runtime_s_words(
     with pytest.raises(DeviceError, match=r"^browser:onnxruntime: 9x9x3 → 5x5x8 failed: .*protobuf"):
         begun.burst(replace(compiled["onnxruntime conv"], path=torn)).result(WAIT_SECONDS)
     page.get_by_role("heading", name="Stopped").wait_for()
+
+
+def test_a_command_that_was_stopped_tells_the_page(
+    context: BrowserContext, opening: Callable[[Target], Opening]
+) -> None:
+    begun = opening(ONNX)
+    page = context.new_page()
+    page.goto(begun.address)
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        begun.close()
+    page.get_by_text("The command on the computer was stopped").wait_for()
 
 
 def test_garbage_from_the_right_browser_is_refused_and_harms_nothing(
