@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import os
 import subprocess
@@ -234,3 +235,29 @@ def test_the_agent_needs_only_the_standard_library_numpy_and_a_runtime() -> None
     imported |= {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
     packages = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
     assert packages == {"numpy", "onnxruntime", "ai_edge_litert", "tflite_runtime", "torch"}
+
+
+def test_of_two_agents_on_a_machine_one_times_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLIS_CACHE", str(tmp_path))
+    with agent.alone(), (tmp_path / "timing.lock").open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ({"/proc/cpuinfo": "processor: 0\nmodel name : Intel 8086"}, "Intel 8086"),
+        (
+            {
+                "/proc/cpuinfo": "CPU part : 0xd03\nCPU part : 0xd03\nCPU part : 0xd08",
+                "/proc/device-tree/model": "Pi 9\0",
+            },
+            "Pi 9, 2 cores of part 0xd03, 1 cores of part 0xd08",
+        ),
+    ],
+)
+def test_a_processor_without_a_name_is_told_by_its_board_and_cores(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], name: str
+) -> None:
+    monkeypatch.setattr(agent, "read", lambda path: files.get(path, ""))
+    assert agent.cpu_model() == name
