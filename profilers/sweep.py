@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +39,12 @@ def sweep(
 ) -> dict[str, Measurement]:
     """Measure what the journal does not hold yet; the same call after a kill goes on where it stopped.
 
-    A device that is lost is asked for again, some times over, as long as bursts come of it. Raises DeviceError where
-    it fails or stays away; what was measured until then is in the journal.
+    A device that is lost is asked for again, a few times for each burst that came of it; one that was never there is
+    not. Raises DeviceError where it fails or stays away; what was measured until then is in the journal.
     """
     with Journal(journal_path, target, protocol) as journal:
         rounds = _Rounds(work, protocol, journal, on_progress, lambda: sleep(protocol.cooldown_s))
-        waits = iter(_PATIENCE_SECONDS)
+        waits: Iterator[float] = iter(())
         while rounds.next() is not None:
             before = len(journal.entries)
             try:

@@ -7,6 +7,8 @@ import sys
 from pipeline.cli.app import app
 from pipeline.cli.console import fail
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run `millis`; a failure is one line on stderr and an exit code, never a traceback for bad input."""
@@ -17,8 +19,10 @@ def main() -> None:
         app()
     except MillisError as error:
         fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        fail("stopped; what was finished is kept, run the same command again to go on", 130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # which is what typer makes of Ctrl-C
+            fail("stopped; what was finished is kept, run the same command again to go on", INTERRUPTED)
+        raise
     except BrokenPipeError:  # the reader of our output has gone
         sys.exit(1)
     except OSError as error:

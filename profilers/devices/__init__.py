@@ -48,6 +48,9 @@ class Session(TypingProtocol):
 class Device(TypingProtocol):
     """A machine that can be measured."""
 
+    def require(self, target: Target) -> None:
+        """Raise TargetError for what this kind of device never measures, before anything is compiled for it."""
+
     def open(self, target: Target, notify: Notify) -> Session:
         """Start the timing process. Raises DeviceError, DeviceLostError, TargetError."""
 
@@ -91,9 +94,11 @@ def require_device(target: Target) -> Device:
     """The device of a target; raises TargetError for one that nothing here serves."""
     kind, _, address = target.device.partition(":")
     try:
-        return load_device_kind(kind).connect(address)
+        device = load_device_kind(kind).connect(address)
+        device.require(target)
     except TargetError as error:
         raise TargetError(f"target {target}: {error}") from None
+    return device
 
 
 def open_session(target: Target, notify: Notify = tell_nobody) -> Session:

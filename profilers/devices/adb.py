@@ -45,12 +45,14 @@ class AdbDevice:
     serial: str = ""
     sleep: Callable[[float], None] = time.sleep
 
-    def open(self, target: Target, notify: Notify) -> AndroidSession:
+    def require(self, target: Target) -> None:
         if target.runtime != "litert":
             raise TargetError(
-                f"target {target}: over adb only litert is measured; {target.runtime} runs on a phone in Termux, as "
+                f"over adb only litert is measured; {target.runtime} runs on a phone in Termux, as "
                 f"ssh:USER@PHONE:{target.runtime}, or in its browser, as browser:{target.runtime}"
             )
+
+    def open(self, target: Target, notify: Notify) -> AndroidSession:
         return AndroidSession(AdbLink(_ready(self.serial).serial), target, notify, self.sleep)
 
 

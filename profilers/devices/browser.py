@@ -27,8 +27,21 @@ class BrowserDevice:
 
     lan: bool
 
+    def require(self, target: Target) -> None:
+        """Raise TargetError for what no page can measure."""
+        runtime = target.runtime
+        if runtime not in _ACCELERATORS:
+            raise TargetError(f"in a browser there is no {runtime}; there are: {', '.join(_ACCELERATORS)}")
+        if target.accelerator not in _ACCELERATORS[runtime]:
+            there = ", ".join(_ACCELERATORS[runtime])
+            raise TargetError(f"in a browser {runtime} has no accelerator {target.accelerator!r}; there are: {there}")
+        if target.cores == "little":
+            raise TargetError("in a browser nothing can be pinned to slow cores; leave out cores")
+        if (runtime, target.precision) == ("litert", "int8"):
+            library = web_runtimes.library_version("litert")
+            raise TargetError(f"{library} takes no int8 inputs; browser:onnxruntime?precision=int8 does")
+
     def open(self, target: Target, notify: Notify) -> BrowserSession:
-        _require_possible(target)
         from profilers.browser_session import BrowserSession
 
         return BrowserSession(target, web_runtimes.require_installed(), notify, lan=self.lan)
@@ -76,18 +89,3 @@ def _libraries_check() -> Check:
     npm = "" if shutil.which("npm") else "apt-get install npm, then "
     found = "the browser's runtimes are not installed"
     return Check(name=purpose, ok=False, found=found, mend=npm + web_runtimes.INSTALL)
-
-
-def _require_possible(target: Target) -> None:
-    """Raises TargetError for what no page can measure."""
-    where = f"target {target}: in a browser"
-    if target.runtime not in _ACCELERATORS:
-        raise TargetError(f"{where} there is no {target.runtime}; there are: {', '.join(_ACCELERATORS)}")
-    if target.accelerator not in _ACCELERATORS[target.runtime]:
-        there = ", ".join(_ACCELERATORS[target.runtime])
-        raise TargetError(f"{where} {target.runtime} has no accelerator {target.accelerator!r}; there are: {there}")
-    if target.cores == "little":
-        raise TargetError(f"{where} nothing can be pinned to slow cores; leave out cores")
-    if (target.runtime, target.precision) == ("litert", "int8"):
-        library = web_runtimes.library_version("litert")
-        raise TargetError(f"{where} {library} takes no int8 inputs; browser:onnxruntime?precision=int8 does")

@@ -19,6 +19,9 @@ from profilers.target import Target
 class LocalDevice:
     """The timing agent runs in a Python of its own, without torch, so that nothing else shares its process."""
 
+    def require(self, target: Target) -> None:
+        """A Python on this machine loads every runtime."""
+
     def open(self, target: Target, notify: Notify) -> AgentSession:
         # -P: the agent's folder must not come before the installed packages.
         return AgentSession([sys.executable, "-P", agent.__file__], target, shares_files=True)

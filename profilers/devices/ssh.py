@@ -24,6 +24,9 @@ class SshDevice:
 
     address: Address
 
+    def require(self, target: Target) -> None:
+        """A board's Python loads every runtime, if it is installed there."""
+
     def open(self, target: Target, notify: Notify) -> AgentSession:
         lacking = shortage(self.address, look(self.address), target.runtime)
         if lacking:

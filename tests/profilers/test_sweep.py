@@ -190,22 +190,22 @@ def test_a_sweep_that_is_ended_at_any_burst_goes_on_with_nothing_lost_and_nothin
 
 
 class Wobbly(Board):
-    """A board whose connection is lost at every so many bursts, and comes back."""
+    """A board whose connection is lost at some of the bursts that are asked for, by their number from 1."""
 
-    def __init__(self, lost_every: int) -> None:
+    def __init__(self, lost_at: Callable[[int], bool]) -> None:
         super().__init__()
-        self.lost_every = lost_every
+        self.lost_at = lost_at
         self.asked = 0
 
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
         self.asked += 1
-        if self.asked % self.lost_every == 0:
+        if self.lost_at(self.asked):
             raise DeviceLostError("the cable came loose")
         return super().burst(artifact, protocol, round)
 
 
 def test_a_board_that_is_lost_and_comes_back_is_measured_to_the_end(journal: Path) -> None:
-    board, slept = Wobbly(lost_every=5), list[float]()
+    board, slept = Wobbly(lambda asked: asked % 5 == 0), list[float]()
     found = sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append)
     assert {key: each.median_ms for key, each in found.items()} == TRUE_MS
     assert set(slots(journal).values()) == {1}
@@ -214,12 +214,19 @@ def test_a_board_that_is_lost_and_comes_back_is_measured_to_the_end(journal: Pat
 
 
 def test_a_board_that_stays_away_is_asked_for_less_and_less_often_then_given_up(journal: Path) -> None:
-    board, slept, notes = Wobbly(lost_every=1), list[float](), list[str]()
+    board, slept, notes = Wobbly(lambda asked: asked > 3), list[float](), list[str]()
     with pytest.raises(DeviceLostError, match=r"came loose; what was measured is kept, run the same command again"):
         sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append, notify=notes.append)
     assert slept == sorted(slept)
     assert board.opened == board.closed == len(slept) + 1
     assert notes[1] == "the cable came loose; trying again in 2 s"
+
+
+def test_a_board_that_was_never_there_is_not_waited_for(journal: Path) -> None:
+    slept = list[float]()
+    with pytest.raises(DeviceLostError, match="came loose"):
+        sweep(WORK, TARGET, PROTOCOL, journal, opener=Wobbly(lambda asked: True).open, sleep=slept.append)
+    assert slept == []
 
 
 def test_a_device_rests_between_rounds_where_the_protocol_asks_for_it(journal: Path) -> None:
