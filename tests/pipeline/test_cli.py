@@ -25,7 +25,22 @@ if TYPE_CHECKING:
     Search = Callable[..., list[str | Path]]
 
 TINY_OP = "classifier in=1x1x8 out=2"
-COMMANDS = ("spaces", "count", "profile", "table", "search", "derive", "train", "export", "verify", "report", "run")
+COMMANDS = (
+    "doctor",
+    "devices",
+    "setup",
+    "spaces",
+    "count",
+    "profile",
+    "table",
+    "search",
+    "derive",
+    "train",
+    "export",
+    "verify",
+    "report",
+    "run",
+)
 
 
 @pytest.fixture
@@ -294,3 +309,16 @@ def test_a_search_that_is_killed_gives_what_it_would_have_given(search: Search, 
     for name in ("search/result.json", "architecture.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert [line.get("epoch") for line in lines_of(killed / "metrics.jsonl")] == [None, 1, 2, 3]
+
+
+def test_an_interrupt_says_that_what_was_finished_is_kept(tmp_path: Path) -> None:
+    table = str(tmp_path / "t.yaml")
+    words = ["profile", "--op", TINY_OP, "--target", "local:onnxruntime", "--protocol", "final", "-o", table]
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *words]
+    empty_cache = os.environ | {"MILLIS_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=empty_cache) as profiling:
+        assert profiling.stderr is not None
+        assert profiling.stderr.readline() == "compile: 1 of 1\n"  # minutes of measuring follow
+        profiling.send_signal(signal.SIGINT)
+        assert profiling.stderr.read().startswith("millis: stopped; what was finished is kept")
+    assert profiling.returncode == 130
