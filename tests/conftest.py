@@ -33,9 +33,9 @@ class Part:
     optional: bool = False
 
 
-def web_runtimes() -> Path:
+def browser_libraries() -> Path:
     """Installed by our own command; continuous integration, which must have every part, runs it here."""
-    from profilers.web_runtimes import install, libraries
+    from profilers.browser.libraries import install, libraries
 
     return install() if os.environ.get("MILLIS_REQUIRE_ALL") == "1" else libraries()
 
@@ -75,7 +75,7 @@ PARTS = {
         install="apt-get install chromium libvulkan1",
     ),
     "web-runtimes": Part(
-        find=web_runtimes,
+        find=browser_libraries,
         install="millis setup browser",
     ),
 }

@@ -17,7 +17,7 @@ def setup(
     json: Json = False,
 ) -> None:
     """Fetch what pip cannot: the JavaScript runtimes that a browser is measured with, pinned and checked."""
-    from profilers.web_runtimes import PACKAGES, install, library_version
+    from profilers.browser.libraries import PACKAGES, install, library_version
 
     if what not in INSTALLABLE:
         raise typer.BadParameter(f"{what!r} is nothing to set up; there is: {', '.join(INSTALLABLE)}")

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from profilers.adb_link import INSTALL_ADB, AdbLink, Listed, connect_over_network, find_adb, list_devices
-from profilers.android_session import AndroidSession
-from profilers.android_tool import require_tool, tool_check
+from profilers.android.adb_link import INSTALL_ADB, AdbLink, Listed, connect_over_network, find_adb, list_devices
+from profilers.android.session import AndroidSession
+from profilers.android.tool import require_tool, tool_check
 from profilers.check import Check
 from profilers.devices import Notify, Reachable
 from profilers.errors import DeviceError, DeviceLostError, TargetError

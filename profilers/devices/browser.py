@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from profilers import web_runtimes
+from profilers.browser import libraries
 from profilers.check import Check
 from profilers.devices import Notify, Reachable
 from profilers.errors import TargetError
 from profilers.target import Target
 
 if TYPE_CHECKING:
-    from profilers.browser_session import BrowserSession
+    from profilers.browser.session import BrowserSession
 
 _PACKAGES = ("aiohttp", "segno")
 # What a page can have each runtime compute on: its WASM build, or WebGPU by the name that the runtime has for it.
@@ -38,13 +38,13 @@ class BrowserDevice:
         if target.cores == "little":
             raise TargetError("in a browser nothing can be pinned to slow cores; leave out cores")
         if (runtime, target.precision) == ("litert", "int8"):
-            library = web_runtimes.library_version("litert")
+            library = libraries.library_version("litert")
             raise TargetError(f"{library} takes no int8 inputs; browser:onnxruntime?precision=int8 does")
 
     def open(self, target: Target, notify: Notify) -> BrowserSession:
-        from profilers.browser_session import BrowserSession
+        from profilers.browser.session import BrowserSession
 
-        return BrowserSession(target, web_runtimes.require_installed(), notify, lan=self.lan)
+        return BrowserSession(target, libraries.require_installed(), notify, lan=self.lan)
 
 
 def connect(address: str) -> BrowserDevice:
@@ -83,9 +83,9 @@ def _server_check() -> Check:
 
 def _libraries_check() -> Check:
     purpose = "profile a browser: its runtimes"
-    if web_runtimes.installed():
-        versions = ", ".join(map(web_runtimes.library_version, _ACCELERATORS))
-        return Check(name=purpose, ok=True, found=f"{versions} in {web_runtimes.libraries()}")
+    if libraries.installed():
+        versions = ", ".join(map(libraries.library_version, _ACCELERATORS))
+        return Check(name=purpose, ok=True, found=f"{versions} in {libraries.libraries()}")
     npm = "" if shutil.which("npm") else "apt-get install npm, then "
     found = "the browser's runtimes are not installed"
-    return Check(name=purpose, ok=False, found=found, mend=npm + web_runtimes.INSTALL)
+    return Check(name=purpose, ok=False, found=found, mend=npm + libraries.INSTALL)

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profilers.adb_link import AdbLink, find_adb, read_list
-from profilers.android import Snapshot, affinity_mask, choose_cores
-from profilers.android_session import AndroidSession
+from profilers.android.adb_link import AdbLink, find_adb, read_list
+from profilers.android.phone import Snapshot, affinity_mask, choose_cores
+from profilers.android.session import AndroidSession
 from profilers.artifact import Artifact, TensorSpec
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import adb, open_session

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.benchmark_model import (
+from profilers.android.benchmark_model import (
     complaint,
     read_flags,
     read_timings,

@@ -20,12 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profilers import page_conversation, web_runtimes
 from profilers.artifact import Artifact, TensorSpec
+from profilers.browser import conversation, libraries
+from profilers.browser.messages import Opened, Timed, parse_message, printable
 from profilers.devices import browser as browser_device
 from profilers.devices import tell_nobody
 from profilers.errors import DeviceError, TargetError
-from profilers.page_messages import Opened, Timed, parse_message, printable
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target
@@ -33,7 +33,7 @@ from profilers.target import Target
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Playwright
 
-    from profilers.browser_session import BrowserSession
+    from profilers.browser.session import BrowserSession
 
 BRIEF = Protocol(name="brief", rounds=2, max_rounds=2, warmup_runs=1, warmup_ms=0, runs=3, burst_ms=0)
 LONG = replace(BRIEF, burst_ms=1500.0, max_runs=100_000)
@@ -86,7 +86,7 @@ class Opening:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that fails must not wait for as long as a user may need to find the phone."""
-    monkeypatch.setattr(page_conversation, "PATIENCE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(conversation, "PATIENCE_SECONDS", WAIT_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_sweep_in_a_browser(
     assert {name: len(each.bursts) for name, each in measured.items()} == dict.fromkeys(work, 2)
     assert all(0 < each.median_ms < 1000 for each in measured.values())
     facts = measured["conv"].environment.facts
-    assert facts["runtime_version"] == web_runtimes.library_version(runtime)
+    assert facts["runtime_version"] == libraries.library_version(runtime)
     assert facts["isolated"] == "True" and int(facts["shortest_timing_us"]) >= 50 * int(facts["clock_step_us"])
     page.get_by_role("heading", name="Done").wait_for()
     assert page.locator("#rows tr").count() == 3
@@ -469,7 +469,7 @@ def test_without_npm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MILLIS_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DeviceError, match=r"npm is not on this machine: .*apt-get install npm"):
-        web_runtimes.install()
+        libraries.install()
     with pytest.raises(TargetError, match=r"not installed: .*millis setup browser"):
         browser_device.connect("")
 
@@ -484,12 +484,12 @@ def test_what_npm_refuses_is_told_in_its_words_and_leaves_nothing(
     monkeypatch.setenv("PATH", str(npm.parent), prepend=os.pathsep)
     monkeypatch.setenv("MILLIS_CACHE", str(tmp_path / "cache"))
     with pytest.raises(DeviceError, match="npm ci failed with status 1: code EINTEGRITY"):
-        web_runtimes.install()
-    assert list(web_runtimes.libraries().parent.iterdir()) == []
+        libraries.install()
+    assert list(libraries.libraries().parent.iterdir()) == []
 
 
 def test_shapes_read_the_same_in_every_layout() -> None:
-    from profilers.browser_session import shape_text
+    from profilers.browser.session import shape_text
 
     nchw = TensorSpec(name="x", shape=(1, 3, 8, 9), dtype="float32", layout="NCHW")
     nhwc = TensorSpec(name="x", shape=(1, 8, 9, 3), dtype="float32", layout="NHWC")

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from profilers.adb_link import AdbLink
+from profilers.android.adb_link import AdbLink
 from profilers.errors import DeviceLostError
 
 FOLDER = "/data/local/tmp/millis"

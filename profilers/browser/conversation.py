@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from profilers.browser.messages import Failed, Opened, PageEnvironment, Timed, parse_message, printable
 from profilers.errors import DeviceError, DeviceLostError
-from profilers.page_messages import Failed, Opened, PageEnvironment, Timed, parse_message, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from profilers.artifact import Artifact, TensorSpec
-from profilers.browser_server import PageServer
+from profilers.browser.libraries import library_version
+from profilers.browser.server import PageServer
 from profilers.environment import Environment, asked_of
 from profilers.errors import MillisError, TargetError
 from profilers.measurement import Burst
 from profilers.protocol import Protocol
 from profilers.target import Target
-from profilers.web_runtimes import library_version
 
 # Raised whenever times of two versions should not be pooled.
 # 1: first version

@@ -6,9 +6,9 @@ import os
 import shlex
 from pathlib import Path
 
-from profilers.adb_link import AdbLink
-from profilers.android_files import FOLDER, PhoneFiles
-from profilers.benchmark_model import ToolFlags, read_flags
+from profilers.android.adb_link import AdbLink
+from profilers.android.benchmark_model import ToolFlags, read_flags
+from profilers.android.files import FOLDER, PhoneFiles
 from profilers.check import Check
 from profilers.errors import DeviceError
 from profilers.files import sha256_of

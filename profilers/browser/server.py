@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
+from profilers.browser.conversation import Conversation
+from profilers.browser.libraries import PAGE, library_files
+from profilers.browser.messages import MESSAGE_BYTES, Opened, Timed
 from profilers.errors import DeviceError
-from profilers.page_conversation import Conversation
-from profilers.page_messages import MESSAGE_BYTES, Opened, Timed
-from profilers.web_runtimes import WEB, library_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ class PageServer:
         return hmac.compare_digest(request.cookies.get(_COOKIE, "").encode(), (self._browser or "").encode())
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
-        response = _file_response(WEB / "index.html", cache="no-store")
+        response = _file_response(PAGE / "index.html", cache="no-store")
         if _COOKIE not in request.cookies:
             path = f"/{self._token}/"
             response.set_cookie(_COOKIE, secrets.token_urlsafe(16), path=path, httponly=True, samesite="Strict")
@@ -151,9 +151,9 @@ class PageServer:
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["file"]
-        if not name.endswith((".js", ".css")) or not (WEB / name).is_file():
+        if not name.endswith((".js", ".css")) or not (PAGE / name).is_file():
             raise web.HTTPNotFound
-        return _file_response(WEB / name, cache="no-store")
+        return _file_response(PAGE / name, cache="no-store")
 
     async def _library(self, request: web.Request) -> web.StreamResponse:
         return _known_file(self._files, request.match_info["file"])

@@ -6,12 +6,12 @@ import contextlib
 import shlex
 from collections.abc import Callable
 
-from profilers import android
-from profilers.adb_link import AdbLink
-from profilers.android_files import PhoneFiles
-from profilers.android_tool import GET_TOOL, find_tool, known_flags, length_flags, patience_seconds, target_flags
+from profilers.android import phone
+from profilers.android.adb_link import AdbLink
+from profilers.android.benchmark_model import complaint, read_timings, require_known_flags, require_whole_graph
+from profilers.android.files import PhoneFiles
+from profilers.android.tool import GET_TOOL, find_tool, known_flags, length_flags, patience_seconds, target_flags
 from profilers.artifact import Artifact
-from profilers.benchmark_model import complaint, read_timings, require_known_flags, require_whole_graph
 from profilers.devices import Notify
 from profilers.environment import Environment, asked_of
 from profilers.errors import DeviceError, TargetError
@@ -29,12 +29,12 @@ class AndroidSession:
     def __init__(self, link: AdbLink, target: Target, notify: Notify, sleep: Callable[[float], None]) -> None:
         self._link, self._target, self._notify, self._sleep = link, target, notify, sleep
         self._files = PhoneFiles(link)
-        frequencies_khz = android.max_frequencies_khz(link)
+        frequencies_khz = phone.max_frequencies_khz(link)
         self._cores = _chosen(frequencies_khz, target)
         self._pin = _pin(link, self._cores)
         self._tool = find_tool(link, self._files)
         self._flags = target_flags(known_flags(link, self._tool), target)
-        self._fixed = android.set_fixed_performance(link, enabled=True)
+        self._fixed = phone.set_fixed_performance(link, enabled=True)
         try:
             self.environment = self._read_environment(frequencies_khz)
         except BaseException:
@@ -42,7 +42,7 @@ class AndroidSession:
             raise
 
     def state(self) -> dict[str, str]:
-        return android.state(self._link)
+        return phone.state(self._link)
 
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
         """Wait until the phone is cool, then run the tool once; raises TargetError for an artifact of another batch."""
@@ -61,11 +61,11 @@ class AndroidSession:
     def close(self) -> None:
         if self._fixed:
             with contextlib.suppress(DeviceError):  # a phone that is gone keeps the mode until it starts anew
-                android.set_fixed_performance(self._link, enabled=False)
+                phone.set_fixed_performance(self._link, enabled=False)
 
-    def _run_cool(self, words: list[str], timeout_s: float) -> tuple[android.Snapshot, str, android.Snapshot]:
+    def _run_cool(self, words: list[str], timeout_s: float) -> tuple[phone.Snapshot, str, phone.Snapshot]:
         """Run the tool between two snapshots, in one command to the phone, unless the first one tells of heat."""
-        snapshot = android.snapshot_script(self._cores)
+        snapshot = phone.snapshot_script(self._cores)
         script = (
             f"before=$({snapshot})",
             'echo "$before"',
@@ -79,7 +79,7 @@ class AndroidSession:
                 raise DeviceError(complaint(ran[0] if ran else before))
             if len(ran) == 2:
                 output = ran[0].removesuffix("\n")  # which is ours
-                return android.read_snapshot(before), output, android.read_snapshot(ran[1])
+                return phone.read_snapshot(before), output, phone.read_snapshot(ran[1])
             if waited_s % 60 == 0:
                 self._notify(f"{self._target} is hot; waiting until it has cooled")
             self._sleep(_POLL_SECONDS)
@@ -100,13 +100,13 @@ class AndroidSession:
         return reading.statistics
 
     def _read_environment(self, frequencies_khz: dict[int, int]) -> Environment:
-        _, snapshot = self._link.shell(android.snapshot_script(self._cores))
-        status = android.read_snapshot(snapshot).thermal_status
+        _, snapshot = self._link.shell(phone.snapshot_script(self._cores))
+        status = phone.read_snapshot(snapshot).thermal_status
         told = ",".join(str(khz) for _, khz in sorted(frequencies_khz.items()))
         facts = {
             "cores": str(len(frequencies_khz)),
             "max_frequencies_khz": told if any(frequencies_khz.values()) else "not exposed",
-            "governor": android.governor(self._link, self._cores[0] if self._cores else 0),
+            "governor": phone.governor(self._link, self._cores[0] if self._cores else 0),
             "affinity": ",".join(map(str, self._cores)) or "not pinned",
             "fixed_performance": "on" if self._fixed else "not available",
             "thermal_gate": "not available" if status is None else "thermal status 0",
@@ -115,12 +115,12 @@ class AndroidSession:
             "flags": " ".join(self._flags),
             "times": "the tool's medians, or means where whole microseconds are too coarse; p90 is at most its p95",
         }
-        return Environment(android.properties(self._link) | facts | asked_of(self._target))
+        return Environment(phone.properties(self._link) | facts | asked_of(self._target))
 
 
 def _chosen(frequencies_khz: dict[int, int], target: Target) -> list[int]:
     try:
-        return android.choose_cores(frequencies_khz, target.threads, target.cores)
+        return phone.choose_cores(frequencies_khz, target.threads, target.cores)
     except ValueError as error:
         raise DeviceError(f"{target}: {error}") from None
 
@@ -129,7 +129,7 @@ def _pin(link: AdbLink, cores: list[int]) -> list[str]:
     """The words that pin a command to the cores; raises DeviceError where the phone does not let them."""
     if not cores:
         return []
-    words = ["taskset", android.affinity_mask(cores)]
+    words = ["taskset", phone.affinity_mask(cores)]
     status, output = link.shell(shlex.join([*words, "true"]))
     if status:
         told = complaint(output)

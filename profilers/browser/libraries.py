@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from profilers.errors import DeviceError
 
-WEB = Path(__file__).with_name("web")  # the page, and which packages it runs
+PAGE = Path(__file__).with_name("page")  # the page, and which packages it runs
 INSTALL = "millis setup browser"
 
 # What of each package a page loads; npm brings more.
@@ -41,7 +41,7 @@ def library_files() -> tuple[str, ...]:
 
 def library_version(runtime: str) -> str:
     """The package that computes for a runtime, with its version: `onnxruntime-web 1.30.0`."""
-    lock = json.loads((WEB / "package-lock.json").read_text())
+    lock = json.loads((PAGE / "package-lock.json").read_text())
     package = PACKAGES[runtime]
     return f"{package} {lock['packages'][f'node_modules/{package}']['version']}"
 
@@ -50,7 +50,7 @@ def libraries() -> Path:
     """Where the files are or would be: a folder of their own for each lock file."""
     from platformdirs import user_cache_path
 
-    lock = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()[:16]
+    lock = hashlib.sha256((PAGE / "package-lock.json").read_bytes()).hexdigest()[:16]
     return Path(os.environ.get("MILLIS_CACHE") or user_cache_path("millis")) / "web-runtimes" / lock
 
 
@@ -74,7 +74,7 @@ def install() -> Path:
     with TemporaryDirectory(dir=final.parent, prefix=".installing-") as folder:
         scratch = Path(folder)
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(WEB / name, scratch)
+            shutil.copy(PAGE / name, scratch)
         _npm_ci(scratch)
         chosen = scratch / "chosen"
         for file in library_files():

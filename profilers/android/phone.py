@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from profilers.adb_link import AdbLink
+from profilers.android.adb_link import AdbLink
 
 _CPUS = "/sys/devices/system/cpu"
 _CLOCK_FILES = ("scaling_min_freq", "scaling_max_freq", "scaling_cur_freq", "scaling_governor")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from profilers.benchmark_model import shortened
+from profilers.android.benchmark_model import shortened
 from profilers.errors import DeviceError, DeviceLostError
 
 INSTALL_ADB = "apt-get install adb, or Android's platform-tools; then put adb into PATH, or its path into ADB"
