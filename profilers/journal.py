@@ -49,7 +49,7 @@ class Journal:
         self.path = path
         self.environment: Environment | None = None
         self.entries: list[Entry] = []
-        self._session = 0
+        self.sessions = 0
         self._protocol = protocol
         self._subject = {"target": str(target)} | {f"protocol {name}": v for name, v in asdict(protocol).items()}
         self._head = {"schema": SCHEMA, "target": str(target), "protocol": asdict(protocol)}
@@ -66,7 +66,7 @@ class Journal:
             environment.require_same(self.environment, what=self._refusal)
         self._write(self._head | {"environment": dict(environment.facts), "state": dict(state)})
         self.environment = environment
-        self._session += 1
+        self.sessions += 1
 
     def append(self, key: str | None, sha256: str, burst: Burst) -> None:
         """Write one burst durably."""
@@ -74,7 +74,7 @@ class Journal:
         times = {"times_ms": list(burst.times_ms), "warmup_ms": list(burst.warmup_ms)}
         told = {"statistics": asdict(burst.statistics)} if burst.statistics is not None else {}
         self._write(line | times | told | ({"disturbed": burst.disturbed} if burst.disturbed else {}))
-        self.entries.append(Entry(key, sha256, self._session, burst))
+        self.entries.append(Entry(key, sha256, self.sessions, burst))
 
     def measurements(self) -> dict[tuple[str, str], Measurement]:
         """What is known so far, by key and hash of the compiled model."""
@@ -154,7 +154,7 @@ class Journal:
             )
             if bool(burst.times_ms) == bool(burst.statistics):
                 raise ValueError("a burst without times")
-            self.entries.append(Entry(line["key"], line["sha256"], self._session, burst))
+            self.entries.append(Entry(line["key"], line["sha256"], self.sessions, burst))
 
     def _read_head(self, line: dict[str, Any]) -> None:
         if line["schema"] != SCHEMA:
@@ -162,7 +162,7 @@ class Journal:
         subject = {"target": line["target"]} | {f"protocol {name}": v for name, v in line["protocol"].items()}
         require_same(self._subject, subject, what=self._refusal)
         self.environment = Environment(dict(line["environment"]))
-        self._session += 1
+        self.sessions += 1
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")

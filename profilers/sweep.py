@@ -44,15 +44,15 @@ def sweep(
     """
     with Journal(journal_path, target, protocol) as journal:
         rounds = _Rounds(work, protocol, journal, on_progress, lambda: sleep(protocol.cooldown_s))
-        waits: Iterator[float] = iter(())
+        waits: Iterator[float] | None = None
         while rounds.next() is not None:
-            before = len(journal.entries)
+            sessions, bursts = journal.sessions, len(journal.entries)
             try:
                 _measure(rounds, target, opener, notify)
             except DeviceLostError as error:
-                if len(journal.entries) > before:
+                if len(journal.entries) > bursts or (waits is None and journal.sessions > sessions):
                     waits = iter(_PATIENCE_SECONDS)
-                _wait(error, next(waits, None), notify, sleep)
+                _wait(error, next(waits or iter(()), None), notify, sleep)
         known = journal.measurements()
         return {key: known[key, artifact.sha256] for key, artifact in work.items()}
 

@@ -24,7 +24,7 @@ from profilers.artifact import Artifact, TensorSpec
 from profilers.browser import conversation, libraries
 from profilers.browser.messages import Opened, Timed, parse_message, printable
 from profilers.devices import browser as browser_device
-from profilers.devices import tell_nobody
+from profilers.devices import require_device
 from profilers.errors import DeviceError, TargetError
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
@@ -457,7 +457,7 @@ def test_what_a_page_says_of_itself_cannot_command_a_terminal() -> None:
 def test_what_no_page_can_measure_is_refused_before_one_is_asked_for(options: str, message: str) -> None:
     target = Target.parse(f"browser:{options}")
     with pytest.raises(TargetError, match=message):
-        browser_device.BrowserDevice(lan=False).open(target, tell_nobody)
+        require_device(target)
 
 
 def test_an_address_is_the_local_network_or_none() -> None:
