@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from profilers.artifact import Artifact
 from profilers.environment import Environment, asked_of
-from profilers.errors import DeviceError, DeviceLostError, TargetError
+from profilers.errors import DeviceError, DeviceLostError
 from profilers.measurement import Burst
 from profilers.protocol import Protocol
 from profilers.target import Target
@@ -56,9 +56,7 @@ class AgentSession:
 
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
         """Load the artifact, warm up and time it; raises TargetError for an artifact of another batch."""
-        batch = artifact.inputs[0].shape[0]
-        if batch != self._target.batch:
-            raise TargetError(f"target {self._target}: {artifact.path} is compiled for batches of {batch}")
+        artifact.require_batch(self._target.batch)
         answer = self._ask(
             {
                 "do": "burst",

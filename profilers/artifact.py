@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from profilers.errors import TargetError
 from profilers.files import sha256_of
 
 Format = Literal["onnx", "tflite", "pt2"]
@@ -41,6 +42,11 @@ class Artifact:
     outputs: tuple[TensorSpec, ...]
     size_bytes: int
     sha256: str
+
+    def require_batch(self, batch: int) -> None:
+        """Raise TargetError where the file was compiled for another number of images at once."""
+        if self.inputs[0].shape[0] != batch:
+            raise TargetError(f"{self.path} is compiled for batches of {self.inputs[0].shape[0]}, not of {batch}")
 
     @staticmethod
     def of(path: Path, *, format: Format, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Artifact:

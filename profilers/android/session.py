@@ -14,7 +14,7 @@ from profilers.android.tool import GET_TOOL, find_tool, known_flags, length_flag
 from profilers.artifact import Artifact
 from profilers.devices import Notify
 from profilers.environment import Environment, asked_of
-from profilers.errors import DeviceError, TargetError
+from profilers.errors import DeviceError
 from profilers.measurement import Burst, Statistics
 from profilers.protocol import Protocol
 from profilers.target import Target
@@ -46,9 +46,7 @@ class AndroidSession:
 
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
         """Wait until the phone is cool, then run the tool once; raises TargetError for an artifact of another batch."""
-        batch = artifact.inputs[0].shape[0]
-        if batch != self._target.batch:
-            raise TargetError(f"target {self._target}: {artifact.path} is compiled for batches of {batch}")
+        artifact.require_batch(self._target.batch)
         try:
             place = self._files.place(artifact.path, artifact.sha256, f".{artifact.format}")
             words = [*self._pin, self._tool, f"--graph={place}", *self._flags, *length_flags(protocol)]

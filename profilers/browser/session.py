@@ -10,7 +10,7 @@ from profilers.artifact import Artifact, TensorSpec
 from profilers.browser.libraries import library_version
 from profilers.browser.server import PageServer
 from profilers.environment import Environment, asked_of
-from profilers.errors import MillisError, TargetError
+from profilers.errors import MillisError
 from profilers.measurement import Burst
 from profilers.protocol import Protocol
 from profilers.target import Target
@@ -51,9 +51,8 @@ class BrowserSession:
 
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
         """Load the artifact, warm up and time it; raises TargetError for an artifact of another batch."""
+        artifact.require_batch(self._target.batch)
         given = artifact.inputs[0]
-        if given.shape[0] != self._target.batch:
-            raise TargetError(f"target {self._target}: {artifact.path} is compiled for batches of {given.shape[0]}")
         self._jobs += 1
         job = {
             "do": "burst",
