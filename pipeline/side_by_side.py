@@ -45,8 +45,8 @@ def _all_at_once(
         return {target: make(target, stopping) for target in group}
 
     with ThreadPoolExecutor(max(1, len(groups)), thread_name_prefix="device") as pool:
-        futures = [pool.submit(make_each, group) for group in groups]
         try:
+            futures = [pool.submit(make_each, group) for group in groups]
             for future in futures:
                 future.exception()  # waits
         except BaseException:
