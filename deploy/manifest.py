@@ -99,7 +99,7 @@ class Measured:
     precision: Text
     budget_ms: Positive
     predicted_ms: Positive
-    measured_ms: Positive  # median of the burst medians
+    measured_ms: Positive  # median of the burst medians, or what else counts under the protocol
     p90_ms: Positive
     spread: Annotated[float, Ge(0)]  # interquartile range of the burst medians, relative to their median
     samples: Count
