@@ -28,7 +28,7 @@ class BrowserDevice:
     lan: bool
 
     def require(self, target: Target) -> None:
-        """Raise TargetError for what no page can measure."""
+        """Raise TargetError for what no page can measure, and where a part is missing here."""
         runtime = target.runtime
         if runtime not in _ACCELERATORS:
             raise TargetError(f"in a browser there is no {runtime}; there are: {', '.join(_ACCELERATORS)}")
@@ -40,6 +40,9 @@ class BrowserDevice:
         if (runtime, target.precision) == ("litert", "int8"):
             library = libraries.library_version("litert")
             raise TargetError(f"{library} takes no int8 inputs; browser:onnxruntime?precision=int8 does")
+        for check in checks():
+            if not check.ok:
+                raise TargetError(f"{check.found}: {check.mend}")
 
     def open(self, target: Target, notify: Notify) -> BrowserSession:
         from profilers.browser.session import BrowserSession
@@ -50,9 +53,6 @@ class BrowserDevice:
 def connect(address: str) -> BrowserDevice:
     if address not in {"", "lan"}:
         raise TargetError(f"device 'browser:{address}': write browser, or browser:lan for one in the local network")
-    for check in checks():
-        if not check.ok:
-            raise TargetError(f"{check.found}: {check.mend}")
     return BrowserDevice(lan=address == "lan")
 
 

@@ -98,13 +98,14 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="module")
-def launch(playwright: Playwright, require: Callable[[str], Path]) -> Callable[..., Browser]:
+def launch(playwright: Playwright, require: Callable[[str], Path]) -> Iterator[Callable[..., Browser]]:
     """Start Chromium with these flags beside those that keep it to itself."""
     quiet = ["quic", "background-networking", "component-update", "sync"]
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)]
     place = require("chromium")
-    require("web-runtimes")
-    return lambda *flags: playwright.chromium.launch(executable_path=place, args=[*arguments, *flags])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLIS_CACHE", str(require("web-runtimes").parents[1]))
+        yield lambda *flags: playwright.chromium.launch(executable_path=place, args=[*arguments, *flags])
 
 
 @pytest.fixture(scope="module")
@@ -471,7 +472,7 @@ def test_without_npm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
     with pytest.raises(DeviceError, match=r"npm is not on this machine: .*apt-get install npm"):
         libraries.install()
     with pytest.raises(TargetError, match=r"not installed: .*millis setup browser"):
-        browser_device.connect("")
+        require_device(Target.parse("browser:litert"))
 
 
 def test_what_npm_refuses_is_told_in_its_words_and_leaves_nothing(
