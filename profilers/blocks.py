@@ -68,6 +68,19 @@ class MBConvBlock(nn.Module):
         return x + self.body(x) if self.shortcut else self.body(x)  # type: ignore[no-any-return]
 
 
+def global_pool(x: Tensor) -> Tensor:
+    """The mean over the image: [N, C, H, W] -> [N, C, 1, 1]."""
+    # A pool over the whole image, not a mean over two axes: converters keep it in the layout it is given.
+    return nn.functional.avg_pool2d(x, x.shape[2:])
+
+
+class PoolBlock(nn.Module):
+    """Global average pooling: [N, C, H, W] -> [N, C, 1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return global_pool(x)
+
+
 class ClassifierBlock(nn.Module):
     """Global average pooling and a linear layer: [N, C, H, W] -> logits [N, classes]."""
 
@@ -76,8 +89,7 @@ class ClassifierBlock(nn.Module):
         self.linear = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        # A pool over the whole image, not a mean over two axes: converters keep it in the layout it is given.
-        return self.linear(nn.functional.avg_pool2d(x, x.shape[2:]).flatten(1))  # type: ignore[no-any-return]
+        return self.linear(global_pool(x).flatten(1))  # type: ignore[no-any-return]
 
 
 class ZeroBlock(nn.Module):

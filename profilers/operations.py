@@ -139,6 +139,31 @@ class Classifier:
         return blocks.ClassifierBlock(in_shape.channels, self.out)
 
 
+@operation("pool")
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Global average pooling that keeps two axes: [N, C, H, W] -> [N, C, 1, 1]."""
+
+    @property
+    def label(self) -> str:
+        return "pool"
+
+    @property
+    def free(self) -> bool:
+        return False
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        return Shape(1, 1, in_shape.channels)
+
+    def cost(self, in_shape: Shape) -> Cost:
+        return cost.global_pool(in_shape)
+
+    def module(self, in_shape: Shape) -> nn.Module:
+        from profilers import blocks
+
+        return blocks.PoolBlock()
+
+
 @operation("identity")
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -17,6 +17,7 @@ TEXTS = [
     "mbconv in=8x8x8 out=12 kernel=5 stride=2 expand=6 act=relu",
     "mbconv in=7x5x8 out=8 kernel=7 expand=1 act=hswish se=4",
     "classifier in=4x4x8 out=10",
+    "pool in=4x3x8",
     "identity in=4x4x8",
     "zero in=5x5x8 stride=2",
 ]
@@ -81,6 +82,12 @@ def test_identity_gives_its_input_and_zero_gives_zeros() -> None:
     x = image("identity in=5x5x8")
     assert OpSpec.parse("identity in=5x5x8").module()(x) is x
     torch.testing.assert_close(OpSpec.parse("zero in=5x5x8 stride=2").module()(x), torch.zeros(2, 8, 3, 3))
+
+
+@torch.no_grad()
+def test_a_pool_is_the_mean_over_the_image() -> None:
+    x = image("pool in=7x5x8")
+    torch.testing.assert_close(OpSpec.parse("pool in=7x5x8").module()(x), x.mean((2, 3), keepdim=True))
 
 
 def test_a_chosen_identity_leaves_no_layer_in_the_chain() -> None:

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from profilers.blocks import folded
 from profilers.cost import Cost
 from profilers.op_spec import OpSpec
-from profilers.operations import Classifier, Conv, Identity, MBConv, Zero
+from profilers.operations import Classifier, Conv, Identity, MBConv, Pool, Zero
 from profilers.shape import Shape
 
 SIZES = st.integers(1, 9)
@@ -27,7 +27,11 @@ CONVS = st.builds(Conv, CHANNELS, KERNELS, STRIDES, ACTIVATIONS)
 MBCONVS = st.builds(MBConv, CHANNELS, KERNELS, STRIDES, st.integers(1, 6), ACTIVATIONS, st.integers(0, 4))
 SPECS = st.builds(
     OpSpec,
-    CONVS | MBCONVS | st.builds(Classifier, CHANNELS) | st.just(Identity()) | st.builds(Zero, STRIDES),
+    CONVS
+    | MBCONVS
+    | st.builds(Classifier, CHANNELS)
+    | st.sampled_from([Pool(), Identity()])
+    | st.builds(Zero, STRIDES),
     st.builds(Shape, SIZES, SIZES, CHANNELS),
 )
 SHORTCUTS = st.builds(
