@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latency_tables.calibration import Calibration, calibrate
+from latency_tables.calibration import Calibration, MeasuredNetwork, Prediction, calibrate
 from latency_tables.errors import MissingOpError
 from latency_tables.table import Latency, LatencyTable, build_table
 from latency_tables.table_file import load_table, save_table
@@ -11,7 +11,9 @@ __all__ = [
     "Calibration",
     "Latency",
     "LatencyTable",
+    "MeasuredNetwork",
     "MissingOpError",
+    "Prediction",
     "build_table",
     "calibrate",
     "load_table",

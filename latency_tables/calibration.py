@@ -1,105 +1,223 @@
-"""From operations measured alone to networks: what a few whole networks teach about the sum.
+"""From operations measured alone to networks: what a few whole networks teach about every operation.
 
-A sum of isolated operations is biased: each was timed with a call of its own and with its own edges. Three numbers
-put it right: what a call costs once per network, how fast kernels run inside a network, and what each operation adds
-to that or, if negative, what of its time alone was overhead that a network does not repeat.
+A sum of isolated operations is biased: each was timed with a call of its own, with its own edges and its weights in the
+cache. Here a network costs a base and, for each operation, what the operation adds to a network. What an operation
+costs alone is the prior of what it adds; whole networks are the evidence. Everything is linear and Gaussian, so the
+posterior is too: a mean and an interval for every operation and every sum of them (Rasmussen and Williams 2006, 2.1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import inf
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-# The part of the fastest operation's time that may turn out to be overhead; below one, so that every cost is positive.
-OVERHEAD_SHARE = 0.95
-# Inside a network no kernel is believed to run more than ten times as fast as alone.
-LEAST_SCALE = 0.1
-# How strongly the fit holds to a call that costs nothing and kernels that run as fast as alone: a scale that is off by
-# one counts as much as a network predicted wrong by 1 %. It decides only what too few networks leave open.
-ANCHOR = 0.01
+from latency_tables.features import likeness
+from profilers.op_spec import OpSpec
+
+if TYPE_CHECKING:
+    from numpy import float64
+    from numpy.typing import NDArray
+
+# How far an operation's cost in a network is believed to lie from its cost alone, before any network was measured;
+# standard deviations, relative to its cost alone.
+SCALE = 0.3  # a factor that all operations share
+# The rest is not known but weighed by the evidence: (what operations like it share, its own, the noise of a network).
+BELIEFS = tuple(product((0.02, 0.05, 0.1, 0.2), (0.01, 0.03, 0.08), (0.004, 0.008, 0.015, 0.03)))
+# What an operation costs alone and not in a network, or the other way round, because of its call: standard deviation
+# over the time of the fastest operation. A network's own call may cost as much as that operation.
+CALL = 0.5
+# Operations are alike within half a standard deviation of their features.
+REACH = 0.5
+# No operation is believed to add less to a network than this share of its time alone.
+LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredNetwork:
-    """A whole network measured beside the operations: how many it has, the sum of their times alone, its own time."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+    """A whole network, measured beside the operations."""
 
     name: str
-    ops: int
-    sum_ms: float
+    ops: tuple[OpSpec, ...]  # without those that are free
     measured_ms: float
     spread: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.sum_ms < inf and 0 < self.measured_ms < inf):
-            raise ValueError(f"sum_ms={self.sum_ms} and measured_ms={self.measured_ms} must be latencies above zero")
+        if not (0 < self.measured_ms < inf and 0 <= self.spread < inf):
+            raise ValueError(f"measured_ms={self.measured_ms} must be above zero, spread={self.spread} not negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Latency of a network, and the standard deviation of one measurement of it from that, ms."""
+
+    ms: float
+    sd_ms: float
+
+    def interval_ms(self, confidence: float = 0.9) -> tuple[float, float]:
+        """What a measurement lies within at that confidence."""
+        half_ms = quantile((1 + confidence) / 2) * self.sd_ms
+        return max(0.0, self.ms - half_ms), self.ms + half_ms
+
+    def at_most_ms(self, confidence: float) -> float:
+        """What a measurement does not exceed at that confidence."""
+        return self.ms + quantile(confidence) * self.sd_ms
+
+
+def quantile(confidence: float) -> float:
+    """Of the normal distribution; raises ValueError outside of 0 to 1."""
+    from statistics import NormalDist
+
+    if not 0 < confidence < 1:
+        raise ValueError(f"a confidence of {confidence} does not lie between 0 and 1")
+    return NormalDist().inv_cdf(confidence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Calibration:
-    """A network costs `base_ms`, and each operation in it `scale` times its isolated time plus `per_op_ms`."""
+    """What each operation adds to a network, jointly normal.
 
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
-
-    base_ms: float = 0.0
-    scale: float = 1.0
-    per_op_ms: float = 0.0
-    networks: tuple[MeasuredNetwork, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.base_ms < inf and 0 <= self.scale < inf and -inf < self.per_op_ms < inf):
-            raise ValueError("base_ms and scale must be numbers that are not negative, per_op_ms a number")
-
-    def op_ms(self, isolated_ms: float) -> float:
-        return self.scale * isolated_ms + self.per_op_ms
-
-    def network_ms(self, network: MeasuredNetwork) -> float:
-        return self.base_ms + self.scale * network.sum_ms + self.per_op_ms * network.ops
-
-
-def calibrate(isolated_ms: Iterable[float], networks: Sequence[MeasuredNetwork]) -> Calibration:
-    """Fit the three numbers to the networks' relative errors by bounded least squares; without any, the plain sum.
-
-    Every operation of `isolated_ms`, and every slower one, keeps a cost above zero.
+    mean_ms [1 + D] and covariance [1 + D, 1 + D], ms², of the base and of each operation in `ops`; noise is the
+    standard deviation of a measured network, relative to it.
     """
-    if not networks:
-        return Calibration()
-    import numpy as np
-    from scipy.optimize import nnls
 
-    overhead_ms = OVERHEAD_SHARE * min(isolated_ms)
-    typical_ms = float(np.median([network.measured_ms for network in networks]))
-    # base + scale * (sum - overhead * ops) + rest * ops = measured; with rest = per_op + scale * overhead no unknown is
-    # negative. The last two rows are the anchors: base = 0, scale = 1.
-    rows = [[1.0, network.sum_ms - overhead_ms * network.ops, network.ops] for network in networks]
-    matrix = np.array([*rows, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    values = np.array([*(network.measured_ms for network in networks), 0.0, 1.0])
-    weights = np.array([*(1 / network.measured_ms for network in networks), ANCHOR / typical_ms, ANCHOR])
-    matrix, values = matrix * weights[:, None], values * weights
-    (base, above, rest), _ = nnls(matrix, values - LEAST_SCALE * matrix[:, 1])
-    scale = LEAST_SCALE + above
+    ops: Mapping[OpSpec, int]  # operation -> its place, from 1
+    mean_ms: NDArray[float64]
+    covariance: NDArray[float64]
+    noise: float
+    left_out_ms: tuple[float, ...] = ()  # each network's latency, as the others predict it
+
+    @property
+    def base_ms(self) -> float:
+        """What a network costs beyond its operations."""
+        return float(self.mean_ms[0])
+
+    def op_ms(self, op: OpSpec) -> float:
+        return float(self.mean_ms[self.ops[op]])
+
+    def predict(self, ops: Sequence[OpSpec]) -> Prediction:
+        """Of a network of these operations, of which none is free."""
+        counts = count_ops(self.ops, ops)
+        ms = float(counts @ self.mean_ms)
+        return Prediction(ms=ms, sd_ms=float(counts @ self.covariance @ counts + (self.noise * ms) ** 2) ** 0.5)
+
+
+def calibrate(
+    alone_ms: Mapping[OpSpec, float], networks: Sequence[MeasuredNetwork], doubt: Mapping[OpSpec, float] | None = None
+) -> Calibration:
+    """The posterior, given the networks, of what the operations add to one; `alone_ms` tells what each costs alone.
+
+    Without networks the mean is the plain sum. How strongly to believe in what is not fixed is itself weighed by the
+    evidence: the posterior is a mixture over BELIEFS, told by its mean and covariance. `doubt` is the relative standard
+    deviation of costs alone that were not measured.
+    """
+    import numpy as np
+
+    ops = {op: place for place, op in enumerate(alone_ms, 1)}
+    evidence = _Evidence.of(ops, alone_ms, networks, doubt or {})
+    posteriors = [evidence.posterior(*belief) for belief in BELIEFS]
+    logs = np.array([each.log_evidence for each in posteriors])
+    weights = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+    excess_ms = np.einsum("b,bd->d", weights, [each.excess_ms for each in posteriors])
+    beside = np.array([each.excess_ms - excess_ms for each in posteriors])
+    covariance = np.einsum("b,bde->de", weights, [each.covariance for each in posteriors])
+    left_out_ms = np.einsum("b,bn->n", weights, [each.left_out for each in posteriors]) * evidence.plain_ms
     return Calibration(
-        base_ms=float(base),
-        scale=float(scale),
-        per_op_ms=float(rest - scale * overhead_ms),
-        networks=tuple(networks),
+        ops=ops,
+        mean_ms=np.maximum(evidence.alone_ms + excess_ms, LEAST_SHARE * evidence.alone_ms),
+        covariance=covariance + np.einsum("b,bd,be->de", weights, beside, beside),
+        noise=float(weights @ np.square([noise for _, _, noise in BELIEFS])) ** 0.5,
+        left_out_ms=tuple(map(float, left_out_ms)),
     )
 
 
-def describe_errors(isolated_ms: Sequence[float], networks: Sequence[MeasuredNetwork]) -> str:
-    """Means of absolute errors: of each network predicted by a calibration on all the others, and of plain sums."""
-    predicted_ms = []
-    for i, network in enumerate(networks):
-        others = [*networks[:i], *networks[i + 1 :]]
-        predicted_ms.append(calibrate(isolated_ms, others).network_ms(network))
-    fitted = _mean_error(predicted_ms, networks)
-    plain = _mean_error([network.sum_ms for network in networks], networks)
-    return f"{len(networks)} networks, each predicted from the others, off by {fitted:.1%} (plain sums by {plain:.1%})"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Posterior:
+    """Under one belief: of what base and operations add to a network beyond their costs alone."""
+
+    excess_ms: NDArray[float64]  # [1 + D], mean
+    covariance: NDArray[float64]  # [1 + D, 1 + D], ms²
+    left_out: NDArray[float64]  # [N], each network over its plain sum, as the others predict it
+    log_evidence: float
 
 
-def _mean_error(predicted_ms: Sequence[float], networks: Sequence[MeasuredNetwork]) -> float:
-    errors = [abs(ms / network.measured_ms - 1) for ms, network in zip(predicted_ms, networks, strict=True)]
-    return sum(errors) / len(errors)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evidence:
+    """Networks as rows [N, 1 + D] of what stands in them, and what they took beyond the plain sum; both over the sum."""
+
+    shares: NDArray[float64]
+    excess: NDArray[float64]  # [N]
+    plain_ms: NDArray[float64]  # [N]
+    alone_ms: NDArray[float64]  # [1 + D], of the base 0
+    likeness: NDArray[float64]  # [1 + D, 1 + D]
+    doubt: NDArray[float64]  # [1 + D]
+
+    @staticmethod
+    def of(
+        ops: Mapping[OpSpec, int],
+        alone_ms: Mapping[OpSpec, float],
+        networks: Sequence[MeasuredNetwork],
+        doubt: Mapping[OpSpec, float],
+    ) -> _Evidence:
+        import numpy as np
+
+        alone = np.array([0.0, *alone_ms.values()])
+        counts = np.array([count_ops(ops, network.ops) for network in networks]).reshape(len(networks), len(alone))
+        plain_ms = counts @ alone
+        alike = np.eye(len(alone))
+        alike[1:, 1:] = likeness(tuple(ops), REACH)
+        return _Evidence(
+            shares=counts / plain_ms[:, None],
+            excess=np.array([network.measured_ms for network in networks]) / plain_ms - 1,
+            plain_ms=plain_ms,
+            alone_ms=alone,
+            likeness=alike,
+            doubt=np.array([0.0, *(doubt.get(op, 0.0) for op in ops)]),
+        )
+
+    def posterior(self, shared: float, own: float, noise: float) -> _Posterior:
+        import numpy as np
+        from scipy.linalg import cho_solve
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import DotProduct
+
+        root = np.linalg.cholesky(self.prior(shared, own))
+        if not len(self.excess):
+            nothing = np.zeros(0)
+            return _Posterior(
+                excess_ms=np.zeros(len(root)), covariance=root @ root.T, left_out=nothing, log_evidence=0.0
+            )
+        # In units of the prior every unknown is a standard normal: a Gaussian process with the inner product as kernel.
+        process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=noise**2, optimizer=None)
+        process.fit(self.shares @ root, self.excess)
+        excess_ms, covariance = process.predict(root, return_cov=True)
+        precision = np.diag(cho_solve((process.L_, True), np.eye(len(self.excess))))
+        return _Posterior(
+            excess_ms=excess_ms,
+            covariance=covariance,
+            left_out=1 + self.excess - process.alpha_ / precision,
+            log_evidence=process.log_marginal_likelihood_value_,
+        )
+
+    def prior(self, shared: float, own: float) -> NDArray[float64]:
+        """[1 + D, 1 + D], ms²: covariance of what base and operations add beyond their costs alone."""
+        import numpy as np
+
+        relative = SCALE**2 + shared**2 * self.likeness + np.diag(own**2 + self.doubt**2)
+        call_ms = CALL * self.alone_ms[1:].min()
+        per_op = np.pad(np.full((len(self.alone_ms) - 1,) * 2, call_ms**2), (1, 0))
+        per_op[0, 0] = (2 * call_ms) ** 2
+        return np.asarray(np.outer(self.alone_ms, self.alone_ms) * relative + per_op)
+
+
+def count_ops(ops: Mapping[OpSpec, int], chain: Sequence[OpSpec]) -> NDArray[float64]:
+    """[1 + D]: the base once, and how often each operation stands in the chain."""
+    import numpy as np
+
+    counts = np.zeros(1 + len(ops))
+    counts[0] = 1.0
+    for op in chain:
+        counts[ops[op]] += 1
+    return counts

@@ -29,5 +29,4 @@ def diff(first: LatencyTable, second: LatencyTable) -> tuple[Difference, ...]:
 
 
 def _alone_ms(table: LatencyTable, op: OpSpec) -> float | None:
-    latency = table.entries.get(op)
-    return None if latency is None else latency.ms(table.protocol.statistic)
+    return table.alone_ms(op) if op in table.entries else None

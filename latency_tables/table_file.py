@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from latency_tables.calibration import Calibration
+from latency_tables.calibration import MeasuredNetwork
 from latency_tables.table import Latency, LatencyTable
 from profilers.environment import Environment
 from profilers.errors import FileError, TargetError
@@ -16,13 +16,15 @@ from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.target import Target
 
-# Version of the table file. 1: target, environment, protocol, calibration, entries by operation, all times in ms.
-SCHEMA = 1
+# Version of the table file.
+# 1: target, environment, protocol, calibration, entries by operation, all times in ms
+# 2: space; networks with their operations in place of three numbers of calibration; an entry tells its source, and only
+#    the latencies that are known
+SCHEMA = 2
 
 _HEAD = """\
 # A latency table of millis: what each operation costs on one target, measured alone; all times in milliseconds.
-# calibration: a network costs base_ms, each operation in it scale * ms + per_op_ms, where ms is the statistic of the
-# protocol; networks: the evidence.
+# networks: whole networks measured beside them, from which what an operation adds to a network is learnt.
 """
 
 
@@ -33,10 +35,11 @@ def save_table(table: LatencyTable, path: Path) -> None:
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "target": str(table.target),
+        "space": table.space,
         "environment": dict(table.environment.facts),
         "protocol": asdict(table.protocol),
-        "calibration": _rounded(asdict(table.calibration)),
-        "entries": {str(op): _rounded(asdict(latency)) for op, latency in table.entries.items()},
+        "entries": {str(op): _row(latency) for op, latency in table.entries.items()},
+        "networks": [_row(network) | {"ops": [str(op) for op in network.ops]} for network in table.networks],
     }
     write_atomic(path, _HEAD + yaml.safe_dump(document, sort_keys=False, width=1000, default_flow_style=False))
 
@@ -50,7 +53,8 @@ def load_table(path: Path) -> LatencyTable:
             environment=Environment(document.environment),
             protocol=document.protocol,
             entries=_by_op(document.entries),
-            calibration=document.calibration,
+            networks=tuple(map(_network, document.networks)),
+            space=document.space,
             path=path,
         )
     except (TargetError, ValueError) as error:
@@ -58,34 +62,59 @@ def load_table(path: Path) -> LatencyTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+
+    name: str
+    measured_ms: float
+    spread: float
+    ops: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     target: str
+    space: str
     environment: dict[str, str]
     protocol: Protocol
-    calibration: Calibration
     entries: dict[str, Latency]
+    networks: list[_Network]
+
+
+def _network(read: _Network) -> MeasuredNetwork:
+    return MeasuredNetwork(
+        name=read.name,
+        ops=tuple(_op(text, read.name) for text in read.ops),
+        measured_ms=read.measured_ms,
+        spread=read.spread,
+    )
 
 
 def _by_op(entries: Mapping[str, Latency]) -> dict[OpSpec, Latency]:
     """Raises ValueError for a text that is no operation and for two texts of one operation."""
     by_op: dict[OpSpec, Latency] = {}
     for text, latency in entries.items():
-        try:
-            op = OpSpec.parse(text)
-        except ValueError as error:
-            raise ValueError(f"entries: {error}") from None
+        op = _op(text, "entries")
         if op in by_op:
             raise ValueError(f"entries: {str(op)!r} stands there twice")
         by_op[op] = latency
     return by_op
 
 
-def _rounded(value: Any) -> Any:
-    """Floats to six significant digits, the nanoseconds of anything worth timing; tuples to lists."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {name: _rounded(each) for name, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, list | tuple) else value
+def _op(text: str, where: str) -> OpSpec:
+    try:
+        return OpSpec.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _row(value: Latency | MeasuredNetwork) -> dict[str, Any]:
+    """What is known of it; floats to six significant digits, the nanoseconds of anything worth timing."""
+    known = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {
+        name: float(f"{each:.6g}") if isinstance(each, float) else each
+        for name, each in known.items()
+        if each is not None
+    }

@@ -36,21 +36,25 @@ class Workload:
 
     ops: tuple[OpSpec, ...]
     networks: tuple[Architecture, ...] = ()
+    space: str = ""  # the space that they are of
 
     @staticmethod
     def of(space: SearchSpace, *, networks: int, extra_ops: Sequence[OpSpec] = ()) -> Workload:
         return Workload(
             ops=tuple(dict.fromkeys([*space.op_specs(), *extra_ops])),
             networks=spread_architectures(space, networks),
+            space=space.name,
         )
 
     def without(self, table: LatencyTable | None) -> Workload:
         """What the table does not hold yet."""
         if table is None:
             return self
-        measured = {network.name for network in table.calibration.networks}
+        measured = {network.name for network in table.networks}
+        known = {op for op, latency in table.entries.items() if latency.source != "inferred"}
         return Workload(
-            ops=tuple(op for op in self.ops if op not in table.entries),
+            space=self.space,
+            ops=tuple(op for op in self.ops if op not in known),
             networks=tuple(network for network in self.networks if network_name(network) not in measured),
         )
 
@@ -180,6 +184,7 @@ def _extended(
         protocol,
         {op: measured[str(op)] for op in workload.ops},
         [(network_name(net), net.ops(), measured[network_name(net)]) for net in workload.networks],
+        space=workload.space,
         base=known,
         path=path,
     )

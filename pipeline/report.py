@@ -19,7 +19,7 @@ _STRICT: dict[str, object] = {"extra": "forbid"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationPoint:
-    """A whole network that calibrated a table: what the calibrated table says of it, and what was measured."""
+    """A whole network that calibrated a table: what the others of them predict for it, and what was measured."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any, Self
 
+from profilers.drift import levels
 from profilers.environment import Environment, require_same
 from profilers.errors import FileError
 from profilers.measurement import Burst, Measurement, Statistics
@@ -108,12 +109,26 @@ class Journal:
         )
 
     def _judged(self) -> Iterator[Entry]:
-        """The entries, those beside a strayed sentinel marked void; a sentinel between two windows comes twice."""
+        """The entries with the device's level; those where it, or a sentinel beside them, strayed are void.
+
+        A sentinel between two windows comes twice.
+        """
         typical_ms = self._sentinel_medians_ms()
+        level_of = dict(zip(map(id, self.entries), self._levels(), strict=True))
         for window in _windows(self.entries):
-            void = any(self._strayed(e.burst, typical_ms[e.sha256]) for e in window if e.key is None)
+            strayed = any(self._strayed(e.burst.median_ms / typical_ms[e.sha256]) for e in window if e.key is None)
             for entry in window:
-                yield replace(entry, burst=replace(entry.burst, void=void or bool(entry.burst.disturbed)))
+                level = level_of[id(entry)]
+                void = strayed or self._strayed(level) or bool(entry.burst.disturbed)
+                yield replace(entry, burst=replace(entry.burst, level=level, void=void))
+
+    def _levels(self) -> list[float]:
+        return levels(
+            [entry.burst.median_ms for entry in self.entries],
+            [f"{entry.key} {entry.sha256}" for entry in self.entries],
+            [entry.session for entry in self.entries],
+            [entry.key is None for entry in self.entries],
+        )
 
     def _sentinel_medians_ms(self) -> dict[str, float]:
         """What each model that served as a sentinel usually takes: other work has another one."""
@@ -123,8 +138,8 @@ class Journal:
                 medians.setdefault(entry.sha256, []).append(entry.burst.median_ms)
         return {sha256: median(taken) for sha256, taken in medians.items()}
 
-    def _strayed(self, sentinel: Burst, typical_ms: float) -> bool:
-        return abs(sentinel.median_ms - typical_ms) > self._protocol.sentinel_drift * typical_ms
+    def _strayed(self, level: float) -> bool:
+        return abs(level - 1) > self._protocol.sentinel_drift
 
     def _load(self) -> None:
         self._file.seek(0)

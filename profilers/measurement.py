@@ -66,12 +66,19 @@ class Burst:
     times_ms: tuple[float, ...] = ()
     warmup_ms: tuple[float, ...] = ()
     disturbed: str = ""  # what changed on the device meanwhile: its frequency, its thermal status
-    void: bool = False  # disturbed, or the sentinel strayed beside it
+    void: bool = False  # disturbed, or the device strayed from its usual speed
+    level: float = 1.0  # how slow the device was then: 1.02 for 2 % slower than it usually was in the sweep
     statistics: Statistics | None = None
 
     @property
     def median_ms(self) -> float:
+        """As it was taken."""
         return median(self.times_ms) if self.statistics is None else self.statistics.typical_ms
+
+    @property
+    def usual_ms(self) -> float:
+        """The median at the device's usual speed."""
+        return self.median_ms / self.level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,21 +98,22 @@ class Measurement:
 
     @property
     def median_ms(self) -> float:
-        return median(burst.median_ms for burst in self.valid)
+        """The median of the burst medians, at the speed that the device usually had in the sweep."""
+        return median(burst.usual_ms for burst in self.valid)
 
     @property
     def p90_ms(self) -> float:
         """Over all inferences; of bursts that are known by statistics, the median of what bounds it in each."""
-        bounds = [burst.statistics.p90_bound_ms for burst in self.valid if burst.statistics is not None]
+        bounds = [burst.statistics.p90_bound_ms / burst.level for burst in self.valid if burst.statistics is not None]
         if bounds:
             return median(bounds)
-        times = [time for burst in self.valid for time in burst.times_ms]
+        times = [time / burst.level for burst in self.valid for time in burst.times_ms]
         return quantiles(times, n=10, method="inclusive")[-1] if len(times) > 1 else times[0]
 
     @property
     def spread(self) -> float:
         """Interquartile range of the burst medians, relative to their median."""
-        medians = [burst.median_ms for burst in self.valid]
+        medians = [burst.usual_ms for burst in self.valid]
         if len(medians) < 2:
             return 0.0
         low, _, high = quantiles(medians, n=4, method="inclusive")

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from profilers.errors import MillisError
 
-Statistic = Literal["median", "p90"]
+Statistic = Literal["median", "p90", "mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,8 @@ class Protocol:
                 raise ValueError(f"{name}={getattr(self, name)} must be a number that is not negative")
 
     def describe(self) -> str:
+        if self.name == IMPORTED:
+            return f"{self.name}: {self.statistic}, as its source tells it"
         what = "median of burst medians" if self.statistic == "median" else "90th percentile of all runs"
         rest = f", {self.cooldown_s:g} s of rest between rounds" if self.cooldown_s else ""
         return (
@@ -57,6 +59,9 @@ class Protocol:
             f"more warm-up runs for {self.warmup_ms:g} ms, then {self.runs} or more timed runs for {self.burst_ms:g} ms"
         )
 
+
+# The name of the protocol of a table that was measured by others.
+IMPORTED = "imported"
 
 # final follows MLPerf Mobile: at least 1,024 runs and a minute of a network, the 90th percentile, rests in between.
 PROTOCOLS = {

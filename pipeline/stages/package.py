@@ -91,7 +91,7 @@ def _measured(run: Run, target: TargetPlan) -> Measured:
         budget_ms=goal.budget_ms,
         predicted_ms=goal.table.network_ms(run.architecture().ops()),
         measured_ms=found.measured_ms,
-        p90_ms=found.latency.p90_ms,
+        p90_ms=found.latency.ms("p90"),
         spread=found.latency.spread,
         samples=found.latency.samples,
         protocol=found.protocol,

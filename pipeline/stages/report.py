@@ -61,7 +61,7 @@ def _target(run: Run, target: TargetPlan) -> TargetReport:
         slowest_ms=reach.slowest_ms,
         predicted_ms=goal.table.network_ms(run.architecture().ops()),
         measured_ms=found.measured_ms,
-        p90_ms=found.latency.p90_ms,
+        p90_ms=found.latency.ms("p90"),
         spread=found.latency.spread,
         samples=found.latency.samples,
         size_bytes=exported.artifact.size_bytes,
@@ -70,8 +70,8 @@ def _target(run: Run, target: TargetPlan) -> TargetReport:
         bundle=f"bundles/{target.bundle}" if target.bundle else "",
         device=found.environment,
         calibration=tuple(
-            CalibrationPoint(predicted_ms=goal.table.calibration.network_ms(network), measured_ms=network.measured_ms)
-            for network in goal.table.calibration.networks
+            CalibrationPoint(predicted_ms=predicted_ms, measured_ms=network.measured_ms)
+            for network, predicted_ms in zip(goal.table.networks, goal.table.calibration.left_out_ms, strict=True)
         ),
     )
 
