@@ -9,7 +9,7 @@ from pipeline.space import Layer, SpaceError
 from profilers.op_spec import OpSpec
 from profilers.operation import Operation
 from profilers.operations import Classifier, Conv, Identity, MBConv
-from profilers.shape import Shape
+from profilers.shape import Shape, make_divisible
 
 LARGEST = 65536  # of any size or count: more is a slip of the keyboard
 
@@ -75,9 +75,3 @@ class MBConvChain:
 
     def _scaled(self, channels: int) -> int:
         return channels if self.width == 1 else make_divisible(channels * self.width)
-
-
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of `divisor` that is not below 90 % of `channels`, as MobileNets round their widths."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * channels else rounded + divisor

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.mbconv_chain import make_divisible
 from pipeline.space import Layer, SearchSpace, SpaceError
 from pipeline.spaces import SPACES, parse_space
 from profilers.op_spec import OpSpec
+from profilers.shape import make_divisible
 
 SMALL = st.integers(1, 64)
 
