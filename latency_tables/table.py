@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf
+from math import hypot, inf
 from pathlib import Path
+from statistics import quantiles
 from typing import ClassVar, Literal
 
 from latency_tables.calibration import Calibration, MeasuredNetwork, Prediction, calibrate
@@ -17,6 +18,9 @@ from profilers.measurement import Measurement, Verdict
 from profilers.op_spec import OpSpec
 from profilers.protocol import IMPORTED, Protocol, Statistic
 from profilers.target import Target
+
+# How many standard deviations the quartiles of a normal distribution lie apart.
+QUARTILES_APART = 1.349
 
 # measured here; inferred from other devices' tables and a few measurements; imported from someone else's table.
 Source = Literal["measured", "inferred", "imported"]
@@ -83,10 +87,15 @@ class LatencyTable:
     protocol: Protocol
     entries: Mapping[OpSpec, Latency]
     networks: tuple[MeasuredNetwork, ...] = ()
+    drift: float = 0.0  # how far the device's own speed moved while it was measured: relative standard deviation
     space: str = ""  # the search space whose operations these are, where it was made of one
     path: Path | None = None  # where the table lies, for messages
 
     def __post_init__(self) -> None:
+        if all(op.free for op in self.entries):
+            raise ValueError("entries: no operation that takes time stands there")
+        if not 0 <= self.drift < inf:
+            raise ValueError(f"drift={self.drift} must be a number that is not negative")
         for op in self.entries:
             try:
                 self.alone_ms(op)
@@ -106,7 +115,7 @@ class LatencyTable:
     def calibration(self) -> Calibration:
         """What the networks teach about the operations."""
         inferred = {op: each.spread for op, each in self.entries.items() if each.source == "inferred"}
-        return calibrate({op: self.alone_ms(op) for op in self.entries}, self.networks, inferred)
+        return calibrate({op: self.alone_ms(op) for op in self.entries if not op.free}, self.networks, inferred)
 
     def alone_ms(self, op: OpSpec) -> float:
         """What the operation takes compiled alone, ms."""
@@ -127,8 +136,12 @@ class LatencyTable:
         return self.calibration.base_ms + sum(map(self.op_ms, ops))
 
     def predict(self, ops: Iterable[OpSpec]) -> Prediction:
-        """Predicted latency of a network with its interval."""
-        return self.calibration.predict([op for op in ops if self.op_ms(op)])
+        """Predicted latency of a network, with the interval of one measurement at another time.
+
+        `calibration.predict` is that of one in the same sweep: without what the device's own speed may do until then.
+        """
+        predicted = self.calibration.predict([op for op in ops if self.op_ms(op)])
+        return replace(predicted, sd_ms=hypot(predicted.sd_ms, self.drift * predicted.ms))
 
     def summary(self) -> str:
         """One line: what was measured, how steady it was, how well it predicts networks."""
@@ -188,6 +201,7 @@ def build_table(
         measurement.environment.require_same(environment, what=f"operation {op}")
     for name, _, measurement in networks:
         measurement.environment.require_same(environment, what=f"network {name}")
+    taken = [measurement for _, _, measurement in networks]
     whole = {network.name: network for network in (base.networks if base is not None else ())}
     whole |= {name: _measured(name, ops, measurement, protocol) for name, ops, measurement in networks}
     return LatencyTable(
@@ -197,9 +211,19 @@ def build_table(
         entries=(dict(base.entries) if base is not None else {})
         | {op: Latency.of(measurement) for op, measurement in measurements.items()},
         networks=tuple(whole.values()),
+        drift=max(base.drift if base is not None else 0.0, _drift([*measurements.values(), *taken])),
         space=space or (base.space if base is not None else ""),
         path=path,
     )
+
+
+def _drift(measurements: Sequence[Measurement]) -> float:
+    """Of the device's level over all bursts that count, robustly: from their quartiles."""
+    levels = [burst.level for measurement in measurements for burst in measurement.valid]
+    if len(levels) < 2:
+        return 0.0
+    low, _, high = quantiles(levels, n=4, method="inclusive")
+    return (high - low) / QUARTILES_APART
 
 
 def _measured(name: str, ops: Sequence[OpSpec], measurement: Measurement, protocol: Protocol) -> MeasuredNetwork:

@@ -18,7 +18,7 @@ from profilers.target import Target
 
 # Version of the table file.
 # 1: target, environment, protocol, calibration, entries by operation, all times in ms
-# 2: space; networks with their operations in place of three numbers of calibration; an entry tells its source, and only
+# 2: space; drift; networks with their operations in place of three numbers of calibration; an entry tells its source, and only
 #    the latencies that are known
 SCHEMA = 2
 
@@ -38,6 +38,7 @@ def save_table(table: LatencyTable, path: Path) -> None:
         "space": table.space,
         "environment": dict(table.environment.facts),
         "protocol": asdict(table.protocol),
+        "drift": float(f"{table.drift:.3g}"),
         "entries": {str(op): _row(latency) for op, latency in table.entries.items()},
         "networks": [_row(network) | {"ops": [str(op) for op in network.ops]} for network in table.networks],
     }
@@ -54,6 +55,7 @@ def load_table(path: Path) -> LatencyTable:
             protocol=document.protocol,
             entries=_by_op(document.entries),
             networks=tuple(map(_network, document.networks)),
+            drift=document.drift,
             space=document.space,
             path=path,
         )
@@ -79,6 +81,7 @@ class _Document:
     space: str
     environment: dict[str, str]
     protocol: Protocol
+    drift: float
     entries: dict[str, Latency]
     networks: list[_Network]
 

@@ -60,12 +60,12 @@ class TargetPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfilePlan:
-    """How a run measures its tables: a protocol, and how many whole networks calibrate them."""
+    """How a run measures its tables: a protocol, and at most how many whole networks calibrate them."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
 
     protocol: str = "standard"
-    networks: int = 8
+    networks: int = 24
 
     def __post_init__(self) -> None:
         _checked(lambda: protocol_named(self.protocol))

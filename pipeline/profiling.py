@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latency_tables.calibration import Calibration, calibrate
+from latency_tables.informative import most_informative, typical_doubt, typical_half_width
 from latency_tables.table import LatencyTable, build_table
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
@@ -18,45 +20,83 @@ from pipeline.watcher import Watcher
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
 from profilers.errors import EnvironmentMismatchError
+from profilers.measurement import Measurement
 from profilers.op_spec import OpSpec
 from profilers.precision import Precision
 from profilers.protocol import Protocol
-from profilers.sweep import sweep
+from profilers.sweep import SENTINEL, sweep
 from profilers.target import Target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from profilers.artifact import Artifact
+
+# The first networks of a table are chosen before anything of it was measured, the others by what is still in doubt.
+FIRST_NETWORKS = 12
+MORE_NETWORKS = 4
+# A table is calibrated once a prediction's 90 % interval is narrower than this to either side, or once doubt that more
+# networks could take away is less than this share of the noise of measuring one.
+NARROW = 0.025
+LITTLE_DOUBT = 0.5
+# The random networks among which those to be measured are chosen, and those whose predictions are to be narrow.
+CANDIDATES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What a table is measured from: operations, and whole networks that show what their sum misses."""
+    """What a table is made from: operations, and at most `networks` of a space, which show what their sum misses."""
 
     ops: tuple[OpSpec, ...]
-    networks: tuple[Architecture, ...] = ()
-    space: str = ""  # the space that they are of
+    space: SearchSpace | None = None
+    networks: int = 0
 
     @staticmethod
     def of(space: SearchSpace, *, networks: int, extra_ops: Sequence[OpSpec] = ()) -> Workload:
-        return Workload(
-            ops=tuple(dict.fromkeys([*space.op_specs(), *extra_ops])),
-            networks=spread_architectures(space, networks),
-            space=space.name,
-        )
+        return Workload(ops=tuple(dict.fromkeys([*space.op_specs(), *extra_ops])), space=space, networks=networks)
 
-    def without(self, table: LatencyTable | None) -> Workload:
-        """What the table does not hold yet."""
+    @property
+    def sentinel(self) -> OpSpec:
+        """An operation of middling size, which ties batches together that are measured at different times."""
+        by_size = sorted(self.ops, key=_guessed_ms)
+        return by_size[len(by_size) // 2]
+
+    def missing(self, table: LatencyTable | None) -> Batch:
+        """What is to be measured next: all operations and the first networks, then networks that tell most."""
         if table is None:
-            return self
-        measured = {network.name for network in table.networks}
+            return Batch(ops=self.ops, networks=self._first_networks())
         known = {op for op, latency in table.entries.items() if latency.source != "inferred"}
-        return Workload(
-            space=self.space,
-            ops=tuple(op for op in self.ops if op not in known),
-            networks=tuple(network for network in self.networks if network_name(network) not in measured),
-        )
+        ops = tuple(op for op in self.ops if op not in known)
+        if ops or not table.networks:
+            measured = {network.name for network in table.networks}
+            first = (network for network in self._first_networks() if network_name(network) not in measured)
+            return Batch(ops=ops, networks=tuple(first))
+        return Batch(networks=self._more_networks(table))
+
+    def _first_networks(self) -> tuple[Architecture, ...]:
+        if self.space is None:
+            return ()
+        guess = calibrate({op: _guessed_ms(op) for op in self.space.op_specs()}, ())
+        return choose_networks(self.space, guess, min(FIRST_NETWORKS, self.networks))
+
+    def _more_networks(self, table: LatencyTable) -> tuple[Architecture, ...]:
+        """None where predictions are narrow enough, or where more networks would not make them narrower."""
+        left = self.networks - len(table.networks)
+        if self.space is None or left <= 0:
+            return ()
+        others = [network.ops() for network in random_networks(self.space)]
+        narrow = typical_half_width(table.calibration, others) <= NARROW
+        if narrow or typical_doubt(table.calibration, others) <= LITTLE_DOUBT * table.calibration.noise:
+            return ()
+        measured = {network.name for network in table.networks}
+        return choose_networks(self.space, table.calibration, min(MORE_NETWORKS, left), without=measured)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Operations and networks to be measured side by side."""
+
+    ops: tuple[OpSpec, ...] = ()
+    networks: tuple[Architecture, ...] = ()
 
     def chains(self) -> dict[str, tuple[OpSpec, ...]]:
         """Everything to compile by the name it is measured under."""
@@ -68,25 +108,39 @@ def network_name(architecture: Architecture) -> str:
     return "network " + " ".join(architecture.labels.values())
 
 
-def spread_architectures(space: SearchSpace, count: int, seed: int = 0) -> tuple[Architecture, ...]:
-    """The smallest network, the largest, and random ones leaning from one to the other: `count` in all, by MACs.
+def _guessed_ms(op: OpSpec) -> float:
+    """Good enough to choose by: an element moved costs as much as ten multiply-accumulates, of 1e9 a second."""
+    return 1e-6 * (op.macs + 10 * op.cost.elements_moved)
 
-    Fewer where a space is so small that one is drawn twice.
-    """
-    rng = random.Random(seed)
-    leans = [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
-    drawn = [Architecture(space, tuple(_leaning(layer, lean, rng) for layer in space.decisions)) for lean in leans]
-    return tuple(sorted(dict.fromkeys(drawn), key=lambda architecture: architecture.macs))
+
+def random_networks(space: SearchSpace, lean: float = 0.5) -> list[Architecture]:
+    """CANDIDATES random networks, or fewer of a small space; the same on every call."""
+    rng = random.Random(f"{space.name} {lean}")
+    drawn = (
+        Architecture(space, tuple(_leaning(layer, lean, rng) for layer in space.decisions)) for _ in range(CANDIDATES)
+    )
+    return list(dict.fromkeys(drawn))
+
+
+def choose_networks(
+    space: SearchSpace, calibration: Calibration, count: int, without: Container[str] = ()
+) -> tuple[Architecture, ...]:
+    """Those whose measurement would tell most about random networks; among them small and large ones."""
+    leaning = [network for lean in (0.0, 0.2, 0.8, 1.0) for network in random_networks(space, lean)]
+    others = random_networks(space)
+    candidates = [each for each in dict.fromkeys([*leaning, *others]) if network_name(each) not in without]
+    chosen = most_informative(calibration, [each.ops() for each in candidates], [each.ops() for each in others], count)
+    return tuple(candidates[place] for place in chosen)
 
 
 def _leaning(layer: Layer, lean: float, rng: random.Random) -> int:
-    """A candidate drawn by its rank in MACs: the least for `lean` 0, the most for 1."""
+    """A candidate drawn by its rank in MACs: the least for `lean` 0, the most for 1, any for 0.5."""
     ranked = sorted(range(len(layer.candidates)), key=lambda k: layer.candidates[k].macs)
     last = len(ranked) - 1
-    weights = [((1 - lean) ** 2 * (last - rank) + lean**2 * rank) ** 3 for rank in range(len(ranked))]
     if lean in {0.0, 1.0}:
         return ranked[round(lean * last)]
-    return rng.choices(ranked, weights)[0]
+    weights = [((1 - lean) ** 2 * (last - rank) + lean**2 * rank) ** 3 for rank in range(len(ranked))]
+    return rng.choices(ranked, None if lean == 0.5 else weights)[0]
 
 
 def profile(
@@ -104,18 +158,15 @@ def profile(
     for target in tables:
         require_device(target)
     known = {target: _known(target, path, protocol) for target, path in tables.items()}
-    missing = {target: workload.without(table) for target, table in known.items()}
-    jobs = {
-        f"{target}: {name}": compile_job(chain, target.runtime, batch=target.batch, precision=target.precision)
-        for target, lacking in missing.items()
-        for name, chain in lacking.chains().items()
-    }
-    artifacts = compile_all(jobs, cache=cache, on_progress=partial(watch.progress, "compile"))
+    while batches := _missing(workload, known):
+        measured = measure_batches(batches, known, tables, protocol, workload, watch=watch, cache=cache)
+        known = {**known, **measured}
+    return {target: table for target, table in known.items() if table is not None}
 
-    def extend(target: Target, watch: Watcher) -> LatencyTable:
-        return _extended(known[target], missing[target], target, tables[target], protocol, artifacts, watch)
 
-    return side_by_side(tuple(tables), extend, watch)
+def _missing(workload: Workload, known: Mapping[Target, LatencyTable | None]) -> dict[Target, Batch]:
+    batches = {target: workload.missing(table) for target, table in known.items()}
+    return {target: batch for target, batch in batches.items() if batch.chains()}
 
 
 def _known(target: Target, path: Path, protocol: Protocol) -> LatencyTable | None:
@@ -163,28 +214,55 @@ def example_for(chain: Sequence[OpSpec], batch: int = 1) -> Tensor:
     return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
+def measure_batches(
+    batches: Mapping[Target, Batch],
+    known: Mapping[Target, LatencyTable | None],
+    tables: Mapping[Target, Path],
+    protocol: Protocol,
+    workload: Workload,
+    *,
+    watch: Watcher,
+    cache: Path | None = None,
+) -> dict[Target, LatencyTable]:
+    """Each target's table with its batch measured and added, written to its path."""
+    jobs = {
+        f"{target}: {name}": compile_job(chain, target.runtime, batch=target.batch, precision=target.precision)
+        for target, batch in batches.items()
+        for name, chain in (batch.chains() | {SENTINEL: (workload.sentinel,)}).items()
+    }
+    artifacts = compile_all(jobs, cache=cache, on_progress=partial(watch.progress, "compile"))
+
+    def extend(target: Target, watch: Watcher) -> LatencyTable:
+        work = {name: artifacts[f"{target}: {name}"] for name in (*batches[target].chains(), SENTINEL)}
+        measured = sweep(
+            work,
+            target,
+            protocol,
+            journal_of(tables[target]),
+            on_progress=partial(watch.progress, str(target)),
+            notify=watch.note,
+        )
+        return _extended(known[target], batches[target], target, tables[target], protocol, measured, workload.space)
+
+    return side_by_side(tuple(batches), extend, watch)
+
+
 def _extended(
     known: LatencyTable | None,
-    workload: Workload,
+    batch: Batch,
     target: Target,
     path: Path,
     protocol: Protocol,
-    artifacts: Mapping[str, Artifact],
-    watch: Watcher,
+    measured: Mapping[str, Measurement],
+    space: SearchSpace | None,
 ) -> LatencyTable:
-    """The known table with the workload measured and added, written to `path`."""
-    if known is not None and not workload.chains():
-        return known
-    work = {name: artifacts[f"{target}: {name}"] for name in workload.chains()}
-    measured = sweep(
-        work, target, protocol, journal_of(path), on_progress=partial(watch.progress, str(target)), notify=watch.note
-    )
+    """The known table with what was measured, written to `path`."""
     table = build_table(
         target,
         protocol,
-        {op: measured[str(op)] for op in workload.ops},
-        [(network_name(net), net.ops(), measured[network_name(net)]) for net in workload.networks],
-        space=workload.space,
+        {op: measured[str(op)] for op in batch.ops},
+        [(network_name(net), net.ops(), measured[network_name(net)]) for net in batch.networks],
+        space="" if space is None else space.name,
         base=known,
         path=path,
     )

@@ -68,7 +68,7 @@ PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol(name="quick", rounds=3, max_rounds=6, warmup_ms=2.0, burst_ms=8.0),
-        Protocol(name="standard", rounds=8, max_rounds=12, warmup_ms=4.0, runs=6, burst_ms=15.0),
+        Protocol(name="standard", rounds=8, max_rounds=12, warmup_ms=8.0, bursts_per_sentinel=4),
         Protocol(
             name="final",
             rounds=5,

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from profilers.artifact import Artifact
@@ -18,6 +19,10 @@ from profilers.target import Target
 
 Progress = Callable[[int, int], None]  # bursts done, bursts planned so far
 Opener = Callable[[Target, Notify], Session]
+
+# The key of a model that is the sentinel and nothing else. Sweeps into one journal that name the same one are tied
+# together by it, however the device's speed changed in between.
+SENTINEL = ""
 
 _PATIENCE_SECONDS = (0, 2, 5, 10, 20)  # before each new try to reach a device that was lost
 
@@ -43,7 +48,9 @@ def sweep(
     not. Raises DeviceError where it fails or stays away; what was measured until then is in the journal.
     """
     with Journal(journal_path, target, protocol) as journal:
-        rounds = _Rounds(work, protocol, journal, on_progress, lambda: sleep(protocol.cooldown_s))
+        models = {key: artifact for key, artifact in work.items() if key != SENTINEL}
+        rest = partial(sleep, protocol.cooldown_s)
+        rounds = _Rounds(models, _sentinel(work), protocol, journal, on_progress, rest)
         waits: Iterator[float] | None = None
         while rounds.next() is not None:
             sessions, bursts = journal.sessions, len(journal.entries)
@@ -54,7 +61,7 @@ def sweep(
                     waits = iter(_PATIENCE_SECONDS)
                 _wait(error, next(waits or iter(()), None), notify, sleep)
         known = journal.measurements()
-        return {key: known[key, artifact.sha256] for key, artifact in work.items()}
+        return {key: known[key, artifact.sha256] for key, artifact in models.items()}
 
 
 def _measure(rounds: _Rounds, target: Target, opener: Opener, notify: Notify) -> None:
@@ -87,6 +94,7 @@ class _Rounds:
     """The bursts that are still due, round after round."""
 
     work: Mapping[str, Artifact]
+    sentinel: Artifact | None
     protocol: Protocol
     journal: Journal
     on_progress: Progress
@@ -104,20 +112,19 @@ class _Rounds:
 
     def run(self, session: Session) -> None:
         """Time what is due until nothing is: each model once a round, the sentinel before, between and after them."""
-        sentinel = self._sentinel()
         done, planned = 0, self._first_bursts_due()
         while due := self.next():
             if done:
                 self.rest()
             else:
-                self._time(session, None, sentinel, due.number)
+                self._time(session, None, self.sentinel, due.number)
             planned += len(due.keys) if due.number >= self.protocol.rounds else 0
             for position, key in enumerate(due.keys, 1):
                 self._time(session, key, self.work[key], due.number)
                 done += 1
                 self.on_progress(done, planned)
                 if position % self.protocol.bursts_per_sentinel == 0 or position == len(due.keys):
-                    self._time(session, None, sentinel, due.number)
+                    self._time(session, None, self.sentinel, due.number)
 
     def _known(self) -> dict[str, Measurement | None]:
         measurements = self.journal.measurements()
@@ -139,10 +146,14 @@ class _Rounds:
         counted = sum(not burst.void for burst in measurement.bursts)
         return measurement.verdict == "noisy" or counted < self.protocol.rounds
 
-    def _time(self, session: Session, key: str | None, artifact: Artifact, number: int) -> None:
+    def _time(self, session: Session, key: str | None, artifact: Artifact | None, number: int) -> None:
+        assert artifact is not None  # where there is work there is a sentinel
         self.journal.append(key, artifact.sha256, session.burst(artifact, self.protocol, number))
 
-    def _sentinel(self) -> Artifact:
-        """A model of middling size, the same one on every call for the same work."""
-        by_size = sorted(self.work.values(), key=lambda artifact: (artifact.size_bytes, artifact.sha256))
-        return by_size[len(by_size) // 2]
+
+def _sentinel(work: Mapping[str, Artifact]) -> Artifact | None:
+    """The one that is named, or a model of middling size, the same one on every call for the same work."""
+    if SENTINEL in work:
+        return work[SENTINEL]
+    by_size = sorted(work.values(), key=lambda artifact: (artifact.size_bytes, artifact.sha256))
+    return by_size[len(by_size) // 2] if by_size else None
