@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -120,11 +123,18 @@ def _convert(jobs: Mapping[str, CompileJob], missing: Mapping[Path, str]) -> Ite
     workers = min(len(os.sched_getaffinity(0)), len(missing))
     # spawn: a converter must not inherit the threads of a process that has used torch
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker) as pool:
-        names = {pool.submit(_compile_into, jobs[name], entry): name for entry, name in missing.items()}
+        waiting = iter(missing.items())
+        running: dict[Future[None], str] = {}
         try:
-            for future in as_completed(names):
-                _require_done(names[future], future)
-                yield
+            while True:
+                # Few at a time, and by value: what torch shares with a worker keeps a file open for each tensor.
+                for entry, name in islice(waiting, 2 * workers - len(running)):
+                    running[pool.submit(_compile_pickled, pickle.dumps(jobs[name]), entry)] = name
+                if not running:
+                    return
+                for future in wait_for(running, return_when=FIRST_COMPLETED).done:
+                    _require_done(running.pop(future), future)
+                    yield
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -159,6 +169,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+def _compile_pickled(job: bytes, entry: Path) -> None:
+    _compile_into(pickle.loads(job), entry)  # noqa: S301 - what this process's parent wrote a moment ago
 
 
 def _compile_into(job: CompileJob, entry: Path) -> None:
