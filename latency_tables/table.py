@@ -11,7 +11,14 @@ from pathlib import Path
 from statistics import quantiles
 from typing import ClassVar, Literal
 
-from latency_tables.calibration import Calibration, MeasuredNetwork, Prediction, calibrate
+from latency_tables.calibration import (
+    Calibration,
+    MeasuredNetwork,
+    Prediction,
+    calibrate,
+    count_ops,
+    quantile,
+)
 from latency_tables.errors import MissingOpError
 from profilers.environment import Environment
 from profilers.measurement import Measurement, Verdict
@@ -142,6 +149,21 @@ class LatencyTable:
         """
         predicted = self.calibration.predict([op for op in ops if self.op_ms(op)])
         return replace(predicted, sd_ms=hypot(predicted.sd_ms, self.drift * predicted.ms))
+
+    def tangent(self, ops: Iterable[OpSpec], confidence: float) -> tuple[float, dict[OpSpec, float]]:
+        """A base and a cost of each operation, ms, whose sums never exceed what is not exceeded at that confidence.
+
+        For a network of these operations the sum is just that: the tangent of a convex function of how often each
+        operation stands in a network. The confidence is at least one half.
+        """
+        import numpy as np
+
+        known = self.calibration
+        counts = count_ops(known.ops, [op for op in ops if self.op_ms(op)])
+        own = known.noise**2 + self.drift**2
+        spread = known.covariance @ counts + own * float(known.mean_ms @ counts) * known.mean_ms
+        cost_ms = known.mean_ms + quantile(confidence) * spread / float(np.sqrt(counts @ spread))
+        return float(cost_ms[0]), {op: float(cost_ms[place]) for op, place in known.ops.items()}
 
     def summary(self) -> str:
         """One line: what was measured, how steady it was, how well it predicts networks."""

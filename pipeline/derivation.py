@@ -1,17 +1,20 @@
 """Deriving a network: the most probable one that meets every budget, exactly.
 
 A multiple-choice knapsack: one candidate per decision, total log-probability as large as possible, latency within
-budget on every target. Solved to optimality by mixed-integer programming.
+budget on every target. Solved to optimality by mixed-integer programming, also where the budget is to be kept with a
+confidence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from pipeline.architecture import Architecture
-from pipeline.budget import BudgetError, Goal, Reach
+from pipeline.budget import BudgetError, Goal
 from pipeline.space import SearchSpace
+from profilers.op_spec import OpSpec
 
 if TYPE_CHECKING:
     from scipy.optimize import LinearConstraint
@@ -27,16 +30,20 @@ _CLEARANCE = 1e-6
 def derive(
     space: SearchSpace, log_probability: LogProbability, goals: Sequence[Goal], *, at_least: float = 0.0
 ) -> Architecture:
-    """The most probable architecture within every budget, and not below `at_least` of the first budget.
+    """The most probable architecture within every budget, and not predicted below `at_least` of the first budget.
+
+    What is not exceeded at a confidence is convex in the choices. It is bounded by its tangents at the networks that
+    the solver proposes, until one of them keeps the budget: that one is the optimum (Kelley's cutting planes).
 
     Raises BudgetError where no architecture meets the budgets, MissingOpError where a table lacks an operation.
     """
-    for clearance in (0.0, _CLEARANCE):
-        architecture = _solve(space, log_probability, goals, at_least, clearance)
-        if architecture is None:
-            break
-        if all(goal.is_met_by(architecture) for goal in goals):
+    within = [_predicted(space, goal, at_least if i == 0 else 0.0) for i, goal in enumerate(goals)]
+    while (architecture := _solve(space, log_probability, within)) is not None:
+        missed = [goal for goal in goals if not goal.is_met_by(architecture)]
+        if not missed:
             return architecture
+        # Without a confidence the bound is exact, and it was the solver that overstepped it by a rounding.
+        within += [_other_than(architecture), *(_tangent(space, goal, architecture) for goal in missed)]
     raise BudgetError(_unreachable(space, goals))
 
 
@@ -46,16 +53,16 @@ def require_feasible(space: SearchSpace, goals: Sequence[Goal]) -> None:
 
 
 def _solve(
-    space: SearchSpace, log_probability: LogProbability, goals: Sequence[Goal], at_least: float, clearance: float
+    space: SearchSpace, log_probability: LogProbability, within: Sequence[LinearConstraint]
 ) -> Architecture | None:
     """The solver's optimum, or None where it finds no solution."""
-    if not space.decisions:
-        return Architecture(space, ())
     import numpy as np
     from scipy.optimize import Bounds, milp
 
+    if not space.decisions:
+        fits = all(np.all(each.lb <= 0) and np.all(each.ub >= 0) for each in within)
+        return Architecture(space, ()) if fits else None
     objective = [-log_probability[layer.name][label] for layer in space.decisions for label in layer.labels]
-    within = [_latency(space, goal, at_least if i == 0 else 0.0, 1 - clearance) for i, goal in enumerate(goals)]
     solved = milp(
         np.array(objective),
         constraints=[_one_each(space), *within],
@@ -76,18 +83,40 @@ def _one_each(space: SearchSpace) -> LinearConstraint:
     return LinearConstraint(rows, 1, 1)
 
 
-def _latency(space: SearchSpace, goal: Goal, least: float, most: float) -> LinearConstraint:
-    """Latency lies between two shares of the budget."""
+def _other_than(architecture: Architecture) -> LinearConstraint:
+    """At least one decision differs, so that no network is proposed twice."""
     import numpy as np
     from scipy.optimize import LinearConstraint
 
-    share = np.array([goal.table.op_ms(op) for layer in space.decisions for op in layer.candidates]) / goal.budget_ms
-    fixed = _fixed_ms(space, goal) / goal.budget_ms
+    decided = zip(architecture.choices, architecture.space.decisions, strict=True)
+    chosen = np.concatenate([np.eye(len(layer.candidates))[choice] for choice, layer in decided])
+    return LinearConstraint(chosen[None, :], 0, len(architecture.choices) - 1)
+
+
+def _predicted(space: SearchSpace, goal: Goal, least: float) -> LinearConstraint:
+    """Predicted latency lies between a share of the budget and the budget."""
+    return _bounded(space, goal, goal.table.network_ms(()), goal.table.op_ms, least, 1.0)
+
+
+def _tangent(space: SearchSpace, goal: Goal, architecture: Architecture) -> LinearConstraint:
+    """What counts for the goal lies above its tangent at this architecture, which lies below the budget."""
+    if goal.confidence is None:
+        return _bounded(space, goal, goal.table.network_ms(()), goal.table.op_ms, 0.0, 1 - _CLEARANCE)
+    base_ms, cost_ms = goal.table.tangent(architecture.ops(), goal.confidence)
+    return _bounded(space, goal, base_ms, lambda op: 0.0 if op.free else cost_ms[op], -inf, 1 - _CLEARANCE)
+
+
+def _bounded(
+    space: SearchSpace, goal: Goal, base_ms: float, cost_ms: Callable[[OpSpec], float], least: float, most: float
+) -> LinearConstraint:
+    """A base and the costs of the operations chosen sum up to between two shares of the budget."""
+    import numpy as np
+    from scipy.optimize import LinearConstraint
+
+    share = np.array([cost_ms(op) for layer in space.decisions for op in layer.candidates]) / goal.budget_ms
+    always_ms = base_ms + sum(cost_ms(layer.candidates[0]) for layer in space.layers if len(layer.candidates) == 1)
+    fixed = always_ms / goal.budget_ms
     return LinearConstraint(share[None, :], least - fixed, most - fixed)
-
-
-def _fixed_ms(space: SearchSpace, goal: Goal) -> float:
-    return goal.table.network_ms(layer.candidates[0] for layer in space.layers if len(layer.candidates) == 1)
 
 
 def _choices(space: SearchSpace, solution: Sequence[float]) -> tuple[int, ...]:
@@ -102,12 +131,22 @@ def _choices(space: SearchSpace, solution: Sequence[float]) -> tuple[int, ...]:
 
 def _unreachable(space: SearchSpace, goals: Sequence[Goal]) -> str:
     """Each target's budget and fastest reachable latency, in one line."""
-    fastest = [Reach.of(space, goal.table).fastest_ms for goal in goals]
+    fastest = [_fastest_ms(space, goal) for goal in goals]
     told = "; ".join(
-        f"{goal.budget_ms:.4g} ms on {goal.target}, where the fastest reachable is {ms:.4g} ms"
+        f"{goal.budget_ms:.4g} ms on {goal.target}{_with(goal)}, where the fastest reachable is {ms:.4g} ms"
         for goal, ms in zip(goals, fastest, strict=True)
     )
     together = len(goals) > 1 and all(ms <= goal.budget_ms for goal, ms in zip(goals, fastest, strict=True))
     return f"no network of {space.name} meets the budget of {told}" + (
         "; each can be met alone, but not together" if together else ""
     )
+
+
+def _fastest_ms(space: SearchSpace, goal: Goal) -> float:
+    """What counts for the goal, of the network that is predicted to be the fastest."""
+    costs = [[goal.table.op_ms(op) for op in layer.candidates] for layer in space.decisions]
+    return goal.latency_ms(Architecture(space, tuple(each.index(min(each)) for each in costs)))
+
+
+def _with(goal: Goal) -> str:
+    return "" if goal.confidence is None else f" with {goal.confidence:.0%} confidence"

@@ -74,7 +74,8 @@ class Run:
         for target in self.plan.targets:
             table = self.table(target)
             reach = Reach.of(self.space, table)
-            goals.append(Goal(table=table, budget_ms=Budget.parse(target.budget).resolve_ms(reach)))
+            budget = Budget.parse(target.budget)
+            goals.append(Goal(table=table, budget_ms=budget.resolve_ms(reach), confidence=budget.confidence))
         return tuple(goals)
 
     def goal(self, target: TargetPlan) -> Goal:

@@ -213,15 +213,21 @@ def _one_each(budgets: list[str], count: int) -> list[str]:
 
 def _show_architecture(current: Run, as_json: bool) -> None:
     architecture = current.architecture()
-    predicted = {str(goal.target): goal.table.network_ms(architecture.ops()) for goal in current.goals}
+    predicted = {str(goal.target): goal.table.predict(architecture.ops()) for goal in current.goals}
+    intervals = {target: each.interval_ms(0.9) for target, each in predicted.items()}
     budgets = {str(goal.target): goal.budget_ms for goal in current.goals}
     counts = {"params": architecture.params, "macs": architecture.macs}
-    found = {"choices": architecture.labels, **counts, "predicted_ms": predicted, "budget_ms": budgets}
+    predicted_ms = {target: each.ms for target, each in predicted.items()}
+    latencies = {"predicted_ms": predicted_ms, "interval_90_ms": intervals, "budget_ms": budgets}
+    found = {"choices": architecture.labels, **counts, **latencies}
 
     def text() -> None:
         facts({**architecture.labels, **{name: f"{value:,}" for name, value in counts.items()}})
-        rows = [[target, f"{budgets[target]:.4f}", f"{ms:.4f}"] for target, ms in predicted.items()]
-        print_table(["target", "budget ms", "predicted ms"], rows)
+        rows = [
+            [target, f"{budgets[target]:.4f}", f"{ms:.4f}", f"{intervals[target][0]:.4f} to {intervals[target][1]:.4f}"]
+            for target, ms in predicted_ms.items()
+        ]
+        print_table(["target", "budget ms", "predicted ms", "90% of measurements lie in"], rows)
         print(current.architecture_path)
 
     show(found, as_json, text)
