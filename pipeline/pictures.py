@@ -13,59 +13,25 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.plotting import (
+    ACCURACY,
+    INK,
+    MEASURED,
+    MUTED,
+    PALETTE,
+    PREDICTED,
+    SHADE,
+    STYLE,
+    WIDTH,
+    beside,
+    error_bands,
+    limits,
+)
 from pipeline.report import Report, TargetReport, TrainPoint, signed_percent, significant
 from pipeline.search_task import SearchEpoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Role -> (colour on white, colour on black). The hues are Okabe and Ito's, which the colour-blind can tell apart.
-PALETTE = {
-    "ink": ("#1b1f24", "#e8eaed"),
-    "muted": ("#59636e", "#a3adb8"),
-    "rule": ("#d0d7de", "#3d4650"),
-    "shade": ("#eceff3", "#262d36"),
-    "predicted": ("#0072b2", "#56b4e9"),
-    "measured": ("#d55e00", "#ee9a4d"),
-    "accuracy": ("#00805c", "#2fbf94"),
-}
-INK, MUTED, RULE, SHADE, PREDICTED, MEASURED, ACCURACY = (light for light, _ in PALETTE.values())
-
-_WIDTH = 5.4  # inches, of 72 units each: 389 units, about the pixels of a phone
-_STYLE = mpl.RcParams(
-    {
-        "axes.axisbelow": True,
-        "axes.edgecolor": RULE,
-        "axes.facecolor": "none",
-        "axes.grid": True,
-        "axes.labelcolor": MUTED,
-        "axes.labelsize": 10,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlelocation": "left",
-        "axes.titlesize": 10,
-        "figure.constrained_layout.use": True,
-        "figure.facecolor": "none",
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "grid.color": RULE,
-        "grid.linewidth": 0.6,
-        "legend.fontsize": 10,
-        "legend.frameon": False,
-        "lines.linewidth": 1.8,
-        "lines.markersize": 4,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "millis",
-        "text.color": INK,
-        "text.parse_math": False,
-        "xtick.color": RULE,
-        "xtick.labelcolor": MUTED,
-        "xtick.labelsize": 9,
-        "ytick.color": RULE,
-        "ytick.labelcolor": MUTED,
-        "ytick.labelsize": 9,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +88,13 @@ def prediction(target: TargetReport) -> str:
     """Predicted against measured: the found network, and the networks that the table was calibrated with."""
     predicted = [point.predicted_ms for point in target.calibration]
     measured = [point.measured_ms for point in target.calibration]
-    low, high = _limits([*predicted, *measured, target.predicted_ms, target.measured_ms])
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 4.6))
+    low, high = limits([*predicted, *measured, target.predicted_ms, target.measured_ms])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.6))
         axes = figure.add_subplot(xlim=(low, high), ylim=(low, high), xlabel="predicted, ms", ylabel="measured, ms")
         axes.set_aspect("equal")
         axes.grid(visible=False)
-        _error_bands(axes, low, high)
+        error_bands(axes, low, high)
         if target.calibration:
             label = f"the {len(predicted)} networks that calibrated the table"
             axes.scatter(predicted, measured, s=32, facecolor="none", edgecolor=MUTED, label=label, zorder=3)
@@ -136,17 +102,6 @@ def prediction(target: TargetReport) -> str:
         axes.scatter(target.predicted_ms, target.measured_ms, s=60, marker="D", color=MEASURED, label=label, zorder=4)
         figure.legend(loc="outside upper left")
         return _svg(figure, f"prediction {target.target}", f"Predicted and measured latency on {target.target}")
-
-
-def _error_bands(axes: Axes, low: float, high: float) -> None:
-    """The diagonal and the bands of 5 % and 10 % about it, named at their lower ends."""
-    ends = [low, high]
-    for error, colour in ((0.10, SHADE), (0.05, RULE)):
-        below, above = ([end * (1 + sign * error) for end in ends] for sign in (-1, 1))
-        axes.fill_between(ends, below, above, color=colour, lw=0)
-        _beside(axes, high * (1 - error), signed_percent(-error, 0))
-    axes.plot(ends, ends, color=MUTED, lw=0.8)
-    _beside(axes, high, "equal")
 
 
 def latency_range(target: TargetReport) -> str:
@@ -158,8 +113,8 @@ def latency_range(target: TargetReport) -> str:
         ("measured", target.measured_ms, MEASURED),
         ("fastest of the space", target.fastest_ms, MUTED),
     ]
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 2.2))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.2))
         axes = figure.add_subplot(ylim=(len(rows) - 0.4, -0.6), xlabel="latency, ms")
         axes.axvspan(target.fastest_ms, target.slowest_ms, color=SHADE, lw=0)
         axes.axvline(target.budget_ms, color=INK, lw=1, ls=(0, (4, 3)))
@@ -167,7 +122,7 @@ def latency_range(target: TargetReport) -> str:
         axes.plot(target.p90_ms, 3, "|", color=MEASURED, ms=10, mew=1.8)
         for row, (_, value_ms, colour) in enumerate(rows):
             axes.plot(value_ms, row, "D" if colour == MEASURED else "o", color=colour, ms=7)
-            _beside(axes, row, significant(value_ms), colour=INK)
+            beside(axes, row, significant(value_ms), colour=INK)
         axes.set_xlim(left=0)
         axes.set_yticks(range(len(rows)), [name for name, _, _ in rows], color=INK, size=10)
         axes.tick_params(axis="y", length=0)
@@ -179,15 +134,15 @@ def latency_range(target: TargetReport) -> str:
 def search_curves(report: Report) -> str:
     """Expected latency per target with its budget, and accuracy, over the epochs of the search."""
     targets = report.targets
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.5 + 1.5 * (len(targets) + 1)))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.5 + 1.5 * (len(targets) + 1)))
         panels = _panels(figure, len(targets) + 1)
         for axes, target in zip(panels, targets, strict=False):
             points = [(p.epoch, p.expected_ms[target.target]) for p in report.search if target.target in p.expected_ms]
             axes.set_title(f"expected latency on {target.target}, ms")
             axes.plot(*zip(*points, strict=True), marker=".", color=PREDICTED)
             axes.axhline(target.budget_ms, color=INK, lw=1, ls=(0, (4, 3)))
-            _beside(axes, target.budget_ms, f"budget\n{significant(target.budget_ms)}", colour=INK)
+            beside(axes, target.budget_ms, f"budget\n{significant(target.budget_ms)}", colour=INK)
         panels[-1].set_title("accuracy in the search, %")
         epochs, accuracies = [p.epoch for p in report.search], [100 * p.accuracy for p in report.search]
         panels[-1].plot(epochs, accuracies, marker=".", color=ACCURACY)
@@ -198,8 +153,8 @@ def search_curves(report: Report) -> str:
 def training_curves(points: Sequence[TrainPoint]) -> str:
     """Loss and accuracy over the epochs of the training of the found network."""
     epochs = [point.epoch for point in points]
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.5))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.5))
         loss, accuracy = _panels(figure, 2)
         loss.set_title("training loss")
         loss.plot(epochs, [point.loss for point in points], marker=".", color=MUTED)
@@ -225,19 +180,6 @@ def _shade_warmup(panels: Iterable[Axes], points: Sequence[SearchEpoch]) -> None
     if warmup:
         for axes in panels:
             axes.axvspan(min(warmup) - 0.5, max(warmup) + 0.5, color=SHADE, lw=0)
-
-
-def _beside(axes: Axes, height: float, text: str, colour: str = MUTED) -> None:
-    """Text to the right of the axes at a height in data units."""
-    units = ("axes fraction", "data")
-    axes.annotate(text, (1, height), (5, 0), xycoords=units, textcoords="offset points", color=colour, va="center")
-
-
-def _limits(values: Sequence[float], margin: float = 0.08) -> tuple[float, float]:
-    """Both ends with room around them, a fifth of the value where there is only one."""
-    low, high = min(values), max(values)
-    room = max(margin * (high - low), 0.1 * high)
-    return max(0.0, low - room), high + room
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:

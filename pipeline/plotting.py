@@ -1,0 +1,112 @@
+"""How every picture of ours looks: colours, type, the width of a phone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+
+from pipeline.report import signed_percent
+from profilers.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Role -> (colour on white, colour on black). The hues are Okabe and Ito's, which the colour-blind can tell apart.
+PALETTE = {
+    "ink": ("#1b1f24", "#e8eaed"),
+    "muted": ("#59636e", "#a3adb8"),
+    "rule": ("#d0d7de", "#3d4650"),
+    "shade": ("#eceff3", "#262d36"),
+    "predicted": ("#0072b2", "#56b4e9"),
+    "measured": ("#d55e00", "#ee9a4d"),
+    "accuracy": ("#00805c", "#2fbf94"),
+}
+INK, MUTED, RULE, SHADE, PREDICTED, MEASURED, ACCURACY = (light for light, _ in PALETTE.values())
+
+# Of things told apart by colour alone, in order: Okabe and Ito's others.
+EXPANDS = (PREDICTED, MEASURED, ACCURACY, "#cc79a7", "#e69f00", "#56b4e9")
+
+WIDTH = 5.4  # inches, of 72 units each: 389 units, about the pixels of a phone
+STYLE = mpl.RcParams(
+    {
+        "axes.axisbelow": True,
+        "axes.edgecolor": RULE,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.labelcolor": MUTED,
+        "axes.labelsize": 10,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10,
+        "figure.constrained_layout.use": True,
+        "figure.facecolor": "none",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "grid.color": RULE,
+        "grid.linewidth": 0.6,
+        "legend.fontsize": 10,
+        "legend.frameon": False,
+        "lines.linewidth": 1.8,
+        "lines.markersize": 4,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "millis",
+        "text.color": INK,
+        "text.parse_math": False,
+        "xtick.color": RULE,
+        "xtick.labelcolor": MUTED,
+        "xtick.labelsize": 9,
+        "ytick.color": RULE,
+        "ytick.labelcolor": MUTED,
+        "ytick.labelsize": 9,
+    }
+)
+
+
+def error_bands(axes: Axes, low: float, high: float) -> None:
+    """The diagonal and the bands of 5 % and 10 % about it, named at their lower ends."""
+    ends = [low, high]
+    for error, colour in ((0.10, SHADE), (0.05, RULE)):
+        below, above = ([end * (1 + sign * error) for end in ends] for sign in (-1, 1))
+        axes.fill_between(ends, below, above, color=colour, lw=0)
+        beside(axes, high * (1 - error), signed_percent(-error, 0))
+    axes.plot(ends, ends, color=MUTED, lw=0.8)
+    beside(axes, high, "equal")
+
+
+def beside(axes: Axes, height: float, text: str, colour: str = MUTED) -> None:
+    """Text to the right of the axes at a height in data units."""
+    units = ("axes fraction", "data")
+    axes.annotate(text, (1, height), (5, 0), xycoords=units, textcoords="offset points", color=colour, va="center")
+
+
+def limits(values: Sequence[float], margin: float = 0.08) -> tuple[float, float]:
+    """Both ends with room around them, a fifth of the value where there is only one."""
+    low, high = min(values), max(values)
+    room = max(margin * (high - low), 0.1 * high)
+    return max(0.0, low - room), high + room
+
+
+def write_picture(figure: Figure, path: Path) -> None:
+    """Write a figure on white as .svg or .png; the same figure gives the same bytes."""
+    kind = path.suffix.removeprefix(".")
+    nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Software",)
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        _settle(figure)
+        figure.savefig(buffer, format=kind, dpi=200, facecolor="white", metadata=dict.fromkeys(nothing))
+    write_atomic(path, buffer.getvalue())
+
+
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once for all; the solver's last digits, which identifiers are made of, differ by the run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.findobj(mpl.axes.Axes):
+        left, bottom, width, height = (round(part, 6) for part in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
