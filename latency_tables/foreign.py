@@ -52,7 +52,7 @@ class Problem:
 
     def __str__(self) -> str:
         key = self.key if len(self.key) <= 120 else f"{self.key[:117]}..."
-        return self.text if self.line is None else f"line {self.line}, {key}: {self.text}"
+        return printable(self.text if self.line is None else f"line {self.line}, {key}: {self.text}")
 
 
 class RowError(ValueError):
@@ -182,6 +182,11 @@ def relative(name: str, deviation: float, mean: float) -> float:
 def as_written(text: str) -> object:
     """A float where the whole text is a number, else the text: `4.o8`, `nan` and `1_000` are none."""
     return float(text) if _NUMBER.fullmatch(text) else text
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would obey, or could not show, spelt out."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def require_shape(condition: bool, text: str) -> None:

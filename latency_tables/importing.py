@@ -9,7 +9,17 @@ from pathlib import Path
 
 from latency_tables.dirt import copied, implausible, of_another_precision, repeated, unsteady
 from latency_tables.errors import TableImportError
-from latency_tables.foreign import MAX_SPREAD, UNIT_MS, ForeignRow, ForeignTable, Problem, RowError, Unit, imported
+from latency_tables.foreign import (
+    MAX_SPREAD,
+    UNIT_MS,
+    ForeignRow,
+    ForeignTable,
+    Problem,
+    RowError,
+    Unit,
+    imported,
+    printable,
+)
 from latency_tables.formats import formats, load_format
 from latency_tables.table import Latency, LatencyTable
 from latency_tables.table_file import load_table
@@ -55,7 +65,7 @@ def import_table(path: Path, format_name: str, target: Target, rules: Rules = ST
     by_row = sorted([*foreign.problems, *bad.values()], key=lambda problem: problem.line or 0)
     of_file = implausible(good, form.UNIT) if rules.unit is None else []
     if of_file or not good or (by_row and not rules.skip_bad):
-        advice = _advice(path, content, len(good), skippable=not of_file)
+        advice = _advice(path, content, format_name, len(good), skippable=not of_file)
         raise _refusal(path, format_name, (*of_file, *by_row), advice)
     table = LatencyTable(
         target=target,
@@ -146,11 +156,11 @@ def _read_or_nothing(path: Path, content: bytes, format_name: str) -> dict[OpSpe
         return {}
 
 
-def _advice(path: Path, content: bytes, good: int, *, skippable: bool) -> str:
+def _advice(path: Path, content: bytes, format_name: str, good: int, *, skippable: bool) -> str:
     if good:
         return f". Import the other {good} rows with --skip-bad" if skippable else ""
     best, rows = _best_format(path, content)
-    return f". As {best} it would have {len(rows)} rows" if rows else ""
+    return f". As {best} it would have {len(rows)} rows" if rows and best != format_name else ""
 
 
 def _refusal(path: Path, format_name: str, problems: Sequence[Problem], advice: str) -> TableImportError:
@@ -163,7 +173,11 @@ def _refusal(path: Path, format_name: str, problems: Sequence[Problem], advice: 
 
 
 def _provenance(path: Path, content: bytes, format_name: str, rules: Rules, left_out: str) -> Environment:
-    facts = {"source": path.name, "source_format": format_name, "source_sha256": hashlib.sha256(content).hexdigest()}
+    facts = {
+        "source": printable(path.name),
+        "source_format": format_name,
+        "source_sha256": hashlib.sha256(content).hexdigest(),
+    }
     if rules.unit is not None:
         facts["source_unit"] = rules.unit
     if rules.max_spread != MAX_SPREAD:

@@ -45,7 +45,7 @@ def yaml_rows(text: str) -> Iterator[RawRow | Problem]:
 
 
 def _row(key: _Node, value: _Node) -> RawRow | Problem:
-    if not isinstance(key.value, str):
+    if not key.text:
         return Problem(kind="key", text="no name of an operation", line=key.line, key=key.text)
     if value.pairs is None:
         return RawRow(key.line, key.text, {ONLY: value.value})
