@@ -35,7 +35,7 @@ def export_table(table: LatencyTable, format_name: str, *, skip_bad: bool = Fals
         shown = "; ".join(map(str, unsaid[:3])) + (f"; and {len(unsaid) - 3} more" if len(unsaid) > 3 else "")
         raise TableExportError(
             f"{table.path or table.target}: {format_name} has no words for {len(unsaid)} of {len(keys)} operations: "
-            f"{shown}" + ("" if skip_bad else " (--skip-bad leaves them out)"),
+            f"{shown}" + (" (--skip-bad leaves them out)" if len(unsaid) < len(keys) else ""),
             unsaid,
         )
     rows = {key: _as_told_elsewhere(table.entries[op]) for op, key in keys.items() if key is not None}

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import ProgressBars, facts, print_table, show
-from pipeline.cli.options import Json
+from pipeline.cli.options import Json, TableFile
 
 if TYPE_CHECKING:
     from latency_tables.table import LatencyTable
     from pipeline.profiling import Workload
     from profilers.op_spec import OpSpec
     from profilers.target import Target
-
-TableFile = Annotated[Path, typer.Argument(help="A latency table, .yaml.", metavar="TABLE")]
 
 table_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -93,15 +91,18 @@ def table_show(table: TableFile, json: Json = False) -> None:
     from latency_tables.table_file import load_table
 
     loaded = load_table(table)
-    rows = [
-        [str(op), _ms(each.median_ms), _ms(each.p90_ms), f"{each.spread:.1%}", str(each.samples), each.verdict]
-        for op, each in loaded.entries.items()
-    ]
+    times = {"median_ms": "median ms", "mean_ms": "mean ms", "p90_ms": "p90 ms"}
+    told = [name for name in times if any(getattr(each, name) is not None for each in loaded.entries.values())]
+    rows = []
+    for op, each in loaded.entries.items():
+        made = [f"{each.spread:.1%}", str(each.samples or ""), each.verdict, each.source]
+        rows.append([str(op), *(_ms(getattr(each, name)) for name in told), *made])
 
     def text() -> None:
         facts({"target": loaded.target, **loaded.environment.facts, "protocol": loaded.protocol.describe()})
         print(loaded.summary())
-        print_table(["operation", "median ms", "p90 ms", "spread", "samples", "verdict"], rows)
+        columns = ["operation", *(times[name] for name in told), "spread", "samples", "verdict", "source"]
+        print_table(columns, rows)
 
     show(_summary(loaded) | {"entries": _entries(loaded)}, json, text)
 
