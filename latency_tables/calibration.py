@@ -46,7 +46,10 @@ class MeasuredNetwork:
 
     def __post_init__(self) -> None:
         if not (0 < self.measured_ms < inf and 0 <= self.spread < inf):
-            raise ValueError(f"measured_ms={self.measured_ms} must be above zero, spread={self.spread} not negative")
+            told = f"measured_ms={self.measured_ms} must be above zero, spread={self.spread} not negative"
+            raise ValueError(f"{self.name}: {told}")
+        if not self.ops or any(op.free for op in self.ops):
+            raise ValueError(f"{self.name}: ops must be operations that are not free, one at least")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,16 +117,17 @@ def calibrate(
     deviation of costs alone that were not measured.
     """
     import numpy as np
+    from scipy.special import softmax
 
     ops = {op: place for place, op in enumerate(alone_ms, 1)}
     evidence = _Evidence.of(ops, alone_ms, networks, doubt or {})
     posteriors = [evidence.posterior(*belief) for belief in BELIEFS]
-    logs = np.array([each.log_evidence for each in posteriors])
-    weights = np.exp(logs - logs.max()) / np.exp(logs - logs.max()).sum()
+    weights = softmax([each.log_evidence for each in posteriors])
+    without = softmax([each.log_evidence_without for each in posteriors], axis=0)
     excess_ms = np.einsum("b,bd->d", weights, [each.excess_ms for each in posteriors])
     beside = np.array([each.excess_ms - excess_ms for each in posteriors])
     covariance = np.einsum("b,bde->de", weights, [each.covariance for each in posteriors])
-    left_out_ms = np.einsum("b,bn->n", weights, [each.left_out for each in posteriors]) * evidence.plain_ms
+    left_out_ms = np.einsum("bn,bn->n", without, [each.left_out for each in posteriors]) * evidence.plain_ms
     return Calibration(
         ops=ops,
         mean_ms=np.maximum(evidence.alone_ms + excess_ms, LEAST_SHARE * evidence.alone_ms),
@@ -141,11 +145,12 @@ class _Posterior:
     covariance: NDArray[float64]  # [1 + D, 1 + D], ms²
     left_out: NDArray[float64]  # [N], each network over its plain sum, as the others predict it
     log_evidence: float
+    log_evidence_without: NDArray[float64]  # [N], of all networks but each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    """Networks as rows [N, 1 + D] of what stands in them, and what they took beyond the plain sum; both over the sum."""
+    """Networks as rows [N, 1 + D] of what stands in them, and what they took beyond the plain sum; both over it."""
 
     shares: NDArray[float64]
     excess: NDArray[float64]  # [N]
@@ -180,6 +185,7 @@ class _Evidence:
     def posterior(self, shared: float, own: float, noise: float) -> _Posterior:
         import numpy as np
         from scipy.linalg import cho_solve
+        from scipy.stats import norm
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import DotProduct
 
@@ -187,18 +193,25 @@ class _Evidence:
         if not len(self.excess):
             nothing = np.zeros(0)
             return _Posterior(
-                excess_ms=np.zeros(len(root)), covariance=root @ root.T, left_out=nothing, log_evidence=0.0
+                excess_ms=np.zeros(len(root)),
+                covariance=root @ root.T,
+                left_out=nothing,
+                log_evidence=0.0,
+                log_evidence_without=nothing,
             )
         # In units of the prior every unknown is a standard normal: a Gaussian process with the inner product as kernel.
         process = GaussianProcessRegressor(DotProduct(0.0, "fixed"), alpha=noise**2, optimizer=None)
         process.fit(self.shares @ root, self.excess)
         excess_ms, covariance = process.predict(root, return_cov=True)
         precision = np.diag(cho_solve((process.L_, True), np.eye(len(self.excess))))
+        off = process.alpha_ / precision  # each network from what the others predict, normal with that precision
+        log_evidence = process.log_marginal_likelihood_value_
         return _Posterior(
             excess_ms=excess_ms,
             covariance=covariance,
-            left_out=1 + self.excess - process.alpha_ / precision,
-            log_evidence=process.log_marginal_likelihood_value_,
+            left_out=1 + self.excess - off,
+            log_evidence=log_evidence,
+            log_evidence_without=log_evidence - norm.logpdf(off, scale=precision**-0.5),
         )
 
     def prior(self, shared: float, own: float) -> NDArray[float64]:

@@ -22,7 +22,7 @@ def features(ops: Sequence[OpSpec]) -> NDArray[float64]:
     names = sorted({name for each in told for name in each})
     table = np.array([[each.get(name, 0.0) for name in names] for each in told]).reshape(len(ops), len(names))
     spread = table.std(axis=0)
-    varied = spread > 0
+    varied = np.ptp(table, axis=0) > 0  # a deviation may be above zero by rounding
     return np.asarray((table[:, varied] - table[:, varied].mean(axis=0)) / spread[varied])
 
 

@@ -18,8 +18,8 @@ from profilers.target import Target
 
 # Version of the table file.
 # 1: target, environment, protocol, calibration, entries by operation, all times in ms
-# 2: space; drift; networks with their operations in place of three numbers of calibration; an entry tells its source, and only
-#    the latencies that are known
+# 2: space; drift; networks with their operations in place of three numbers of calibration; an entry tells its source,
+#    and only the latencies that are known
 SCHEMA = 2
 
 _HEAD = """\

@@ -63,11 +63,10 @@ def _of_sessions(
 
 def _of_neighbours(relative: NDArray[float64], known: NDArray[float64]) -> NDArray[float64]:
     import numpy as np
-    from scipy.ndimage import median_filter
 
     if len(relative) < 2:
         return known
-    window = np.ones(2 * _REACH + 1, dtype=bool)
-    window[_REACH] = False
-    found: NDArray[float64] = median_filter(relative, footprint=window, mode="mirror")
+    padded = np.pad(relative, _REACH, constant_values=np.nan)  # the first and the last have fewer neighbours
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _REACH + 1)
+    found: NDArray[float64] = np.nanmedian(np.delete(windows, _REACH, axis=1), axis=1)
     return found
