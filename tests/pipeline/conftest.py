@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from latency_tables.calibration import Calibration
+from latency_tables.calibration import MeasuredNetwork
 from latency_tables.table import Latency, LatencyTable
 from pipeline.architecture import Architecture
 from pipeline.cli import main
@@ -29,7 +29,7 @@ MINUSCULE = "mbconv-8?stem=8&first=8&widths=8,16&depths=2,1&strides=2,1&kernels=
 
 
 class MakeTable(Protocol):
-    """A latency table of a space, each operation costing what `cost_ms` says."""
+    """A latency table of a space, each operation costing what `cost_ms` says; and networks that were measured."""
 
     def __call__(
         self,
@@ -37,7 +37,7 @@ class MakeTable(Protocol):
         cost_ms: Callable[[OpSpec], float] = ...,
         *,
         target: str = ...,
-        calibration: Calibration = ...,
+        networks: Sequence[MeasuredNetwork] = ...,
     ) -> LatencyTable: ...
 
 
@@ -127,7 +127,7 @@ def make_table() -> MakeTable:
         cost_ms: Callable[[OpSpec], float] = by_macs,
         *,
         target: str = "local:onnxruntime",
-        calibration: Calibration = Calibration(),  # noqa: B008 - frozen
+        networks: Sequence[MeasuredNetwork] = (),
     ) -> LatencyTable:
         entries = {
             op: Latency(median_ms=cost_ms(op), p90_ms=1.1 * cost_ms(op), spread=0.01, samples=100, verdict="steady")
@@ -138,7 +138,7 @@ def make_table() -> MakeTable:
             environment=Environment({"cpu": "Imaginary 3000", "runtime_version": "1.0"}),
             protocol=protocol_named("quick"),
             entries=entries,
-            calibration=calibration,
+            networks=tuple(networks),
         )
 
     return make

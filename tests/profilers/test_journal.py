@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from profilers.environment import Environment
 from profilers.errors import EnvironmentMismatchError, FileError, MillisError
 from profilers.journal import SCHEMA, Journal
-from profilers.measurement import Burst
+from profilers.measurement import Burst, Measurement
 from profilers.protocol import PROTOCOLS, Protocol
 from profilers.target import Target
 
@@ -184,6 +184,77 @@ def test_bursts_beside_a_strayed_sentinel_are_void(tmp_path: Path) -> None:
             journal.append(None if key == "S" else key, key, one_burst(ms))
         void = {key: measured.bursts[0].void for (key, _), measured in journal.measurements().items()}
     assert void == {"a": False, "b": True, "c": True}
+
+
+MODELS_MS = {"a": 0.5, "b": 1.0, "c": 2.0, "d": 4.0, "e": 8.0, "f": 16.0, "g": 32.0, "h": 64.0}
+ROUND_MS = [(None, 1.0), *MODELS_MS.items()]
+
+
+def swept(path: Path, *factors: float) -> tuple[dict[str, Measurement], list[Burst]]:
+    """A round of all models for each factor by which the device was slower then: measurements and raw bursts."""
+    with opened(path) as journal:
+        journal.begin(HERE, {})
+        for round, factor in enumerate(factors):
+            for key, ms in ROUND_MS:
+                journal.append(key, str(key), one_burst(factor * ms, 1.25 * factor * ms, round=round))
+        return {key: each for (key, _), each in journal.measurements().items()}, [
+            each.burst for each in journal.entries
+        ]
+
+
+def test_drift_within_the_limit_is_divided_out(tmp_path: Path) -> None:
+    measured, _ = swept(tmp_path / "j.jsonl", 1.0, 1.04, 1.0, 1.04, 1.0, 1.0, 1.04, 1.0)
+    for key, ms in MODELS_MS.items():
+        assert not any(burst.void for burst in measured[key].bursts)
+        assert measured[key].median_ms == pytest.approx(1.125 * ms, rel=0.003)
+        assert measured[key].p90_ms == pytest.approx(1.25 * ms, rel=0.025)
+    assert [round(burst.level, 9) for burst in measured["d"].bursts] == [1, 1.04, 1, 1.04, 1, 1, 1.04, 1]
+    assert measured["d"].spread == pytest.approx(0)
+
+
+def test_bursts_while_the_device_strayed_beyond_the_limit_are_void(tmp_path: Path) -> None:
+    measured, _ = swept(tmp_path / "j.jsonl", 1.0, 1.0, 1.0, 1.3, 1.0, 1.0, 0.8, 1.0)
+    for key, ms in MODELS_MS.items():
+        assert {3, 6} <= {burst.round for burst in measured[key].bursts if burst.void}
+        assert measured[key].median_ms == pytest.approx(1.125 * ms)
+    void = [burst.round for burst in measured["d"].bursts if burst.void]
+    assert void == [2, 3, 5, 6]  # and those before whose next sentinel strayed
+
+
+@pytest.mark.parametrize("share", [0.9, 1.1])
+def test_how_far_the_device_may_stray_is_the_protocols_word(tmp_path: Path, share: float) -> None:
+    strayed = 1 + share * PROTOCOL.sentinel_drift
+    measured, _ = swept(tmp_path / "j.jsonl", 1.0, 1.0, strayed, 1.0, 1.0)
+    assert measured["d"].bursts[2].void is (share > 1)
+
+
+def test_a_disturbed_burst_is_void_at_any_speed(path: Path) -> None:
+    with opened(path) as journal:
+        journal.append("a", "sha of a", Burst(round=1, times_ms=(1.5,), disturbed="frequency 1.8 to 1.2 GHz"))
+        assert [burst.void for burst in journal.measurements()["a", "sha of a"].bursts] == [False, True]
+
+
+def test_a_model_that_scatters_by_itself_is_not_excused_by_the_device(tmp_path: Path) -> None:
+    with opened(tmp_path / "j.jsonl") as journal:
+        journal.begin(HERE, {})
+        for round in range(8):
+            for key, ms in ROUND_MS:
+                journal.append(key, str(key), one_burst(ms * (1 + 0.2 * (round % 2)) if key == "d" else ms))
+        measured = {key: each for (key, _), each in journal.measurements().items()}
+    assert [key for key, each in measured.items() if each.verdict == "noisy"] == ["d"]
+    assert not any(burst.void for each in measured.values() for burst in each.bursts)
+
+
+def test_levels_are_told_anew_by_every_reader_and_the_file_keeps_what_was_timed(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    measured, raw = swept(path, 1.0, 1.04, 1.3, 1.0)
+    lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert [tuple(line["times_ms"]) for line in lines] == [burst.times_ms for burst in raw]
+    assert all(burst.level == 1 and not burst.void for burst in raw)
+    assert measured["d"].bursts[1].times_ms == (1.04 * 4.0, 1.25 * 1.04 * 4.0)
+    assert not any("level" in line for line in lines)
+    with opened(path) as journal:
+        assert {key: each for (key, _), each in journal.measurements().items()} == measured
 
 
 def test_a_sentinel_speaks_for_its_own_session_only(tmp_path: Path) -> None:

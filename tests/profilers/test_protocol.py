@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from profilers.errors import MillisError
-from profilers.protocol import PROTOCOLS, Protocol, protocol_named
+from profilers.protocol import IMPORTED, PROTOCOLS, Protocol, Statistic, protocol_named
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -20,6 +20,16 @@ def test_the_final_protocol_is_as_long_as_mlperf_mobile_asks_and_counts_the_90th
     assert final.rounds * final.runs >= 1024
     assert final.rounds * final.burst_ms >= 60_000
     assert (final.statistic, final.cooldown_s > 0) == ("p90", True)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median", "p90"])
+def test_the_protocol_of_an_imported_table_claims_no_more_than_its_source_tells(statistic: Statistic) -> None:
+    assert Protocol(name=IMPORTED, statistic=statistic).describe() == f"imported: {statistic}, as its source tells it"
+
+
+def test_no_preset_is_called_what_imported_tables_are() -> None:
+    assert IMPORTED not in PROTOCOLS
+    assert "mean" not in {protocol.statistic for protocol in PROTOCOLS.values()}  # nothing here measures one
 
 
 def test_an_unknown_protocol_is_told_with_those_there_are() -> None:
