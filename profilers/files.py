@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from profilers.errors import FileError
 
 T = TypeVar("T")
+
+DEEPEST = 32  # levels of a file of ours, and far more than any has
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -65,11 +68,26 @@ def read_yaml(path: Path, as_type: type[T], *, kind: str, schema: int | None = N
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = read_text(path, kind=kind)
     try:
-        document = yaml.load(read_text(path, kind=kind), Loader=loader)  # noqa: S506 - a safe loader
+        if _depth(yaml.parse(text, Loader=loader)) > DEEPEST:
+            raise FileError(f"{path}: nested deeper than {DEEPEST} levels, which no {kind} is")
+        document = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError) as error:
         raise FileError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     return check(document, as_type, path=path, kind=kind, schema=schema)
+
+
+def _depth(events: Iterable[object]) -> int:
+    """How deep a document is nested, as far as it matters: PyYAML's loader in C overflows the stack of the process."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            break
+    return depth
 
 
 def check(document: object, as_type: type[T], *, path: Path, kind: str, schema: int | None = None) -> T:

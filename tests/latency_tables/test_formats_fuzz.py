@@ -140,3 +140,6 @@ BOMB = "a: &a [lol, lol]\n" + "".join(
 )
 def test_bombs(format_name: str, text: str, folder: Path) -> None:
     imports(format_name, text.encode(), folder)
+    (folder / "good").write_text(GOOD[format_name])
+    with pytest.raises(TableImportError, match="to compare with, but no table of millis nor of"):
+        import_table(folder / "good", format_name, TARGET, Rules(against=(folder / "foreign",)))

@@ -146,6 +146,13 @@ def test_yaml_is_checked_like_json(file: Path) -> None:
     assert read_yaml(file, Phone, kind="phone", schema=1) == Phone(name="pixel", clusters=(4, 4))
 
 
+@pytest.mark.parametrize("content", ["[" * 200_000, "{a: " * 200_000, "- " * 100_000], ids=["[", "{", "-"])
+def test_yaml_nested_deeper_than_the_stack_is_named(file: Path, content: str) -> None:
+    file.write_text(content)
+    with pytest.raises(FileError, match=r"phone\.json: nested deeper than 32 levels, which no phone is"):
+        read_yaml(file, Phone, kind="phone")
+
+
 def test_yaml_builds_no_python_objects(file: Path) -> None:
     file.write_text("name: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(FileError, match=r"phone\.json: not YAML: .*python/object"):
