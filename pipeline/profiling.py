@@ -15,7 +15,7 @@ from latency_tables.table import LatencyTable, build_table
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
 from pipeline.side_by_side import side_by_side
-from pipeline.space import Layer, SearchSpace
+from pipeline.space import SearchSpace
 from pipeline.watcher import Watcher
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
@@ -114,12 +114,24 @@ def _guessed_ms(op: OpSpec) -> float:
 
 
 def random_networks(space: SearchSpace, lean: float = 0.5) -> list[Architecture]:
-    """CANDIDATES random networks, or fewer of a small space; the same on every call."""
+    """CANDIDATES random networks, or fewer of a small space; the same on every call.
+
+    They lean to candidates of few MACs for `lean` below 0.5, to many above; at 0 and 1 they are the extremes.
+    """
     rng = random.Random(f"{space.name} {lean}")
-    drawn = (
-        Architecture(space, tuple(_leaning(layer, lean, rng) for layer in space.decisions)) for _ in range(CANDIDATES)
-    )
-    return list(dict.fromkeys(drawn))
+    ranked = [
+        sorted(range(len(d.candidates)), key=[op.macs for op in d.candidates].__getitem__) for d in space.decisions
+    ]
+    drawn = (tuple(_leaning(ranks, lean, rng) for ranks in ranked) for _ in range(CANDIDATES))
+    return [Architecture(space, choices) for choices in dict.fromkeys(drawn)]
+
+
+def _leaning(ranked: Sequence[int], lean: float, rng: random.Random) -> int:
+    last = len(ranked) - 1
+    if lean in {0.0, 1.0}:
+        return ranked[round(lean * last)]
+    weights = [((1 - lean) ** 2 * (last - rank) + lean**2 * rank) ** 3 for rank in range(len(ranked))]
+    return rng.choices(ranked, None if lean == 0.5 else weights)[0]
 
 
 def choose_networks(
@@ -128,19 +140,10 @@ def choose_networks(
     """Those whose measurement would tell most about random networks; among them small and large ones."""
     leaning = [network for lean in (0.0, 0.2, 0.8, 1.0) for network in random_networks(space, lean)]
     others = random_networks(space)
-    candidates = [each for each in dict.fromkeys([*leaning, *others]) if network_name(each) not in without]
+    different = {each.choices: each for each in [*leaning, *others]}.values()
+    candidates = [each for each in different if network_name(each) not in without]
     chosen = most_informative(calibration, [each.ops() for each in candidates], [each.ops() for each in others], count)
     return tuple(candidates[place] for place in chosen)
-
-
-def _leaning(layer: Layer, lean: float, rng: random.Random) -> int:
-    """A candidate drawn by its rank in MACs: the least for `lean` 0, the most for 1, any for 0.5."""
-    ranked = sorted(range(len(layer.candidates)), key=lambda k: layer.candidates[k].macs)
-    last = len(ranked) - 1
-    if lean in {0.0, 1.0}:
-        return ranked[round(lean * last)]
-    weights = [((1 - lean) ** 2 * (last - rank) + lean**2 * rank) ** 3 for rank in range(len(ranked))]
-    return rng.choices(ranked, None if lean == 0.5 else weights)[0]
 
 
 def profile(
@@ -157,7 +160,7 @@ def profile(
     """
     for target in tables:
         require_device(target)
-    known = {target: _known(target, path, protocol) for target, path in tables.items()}
+    known = {target: known_table(target, path, protocol) for target, path in tables.items()}
     while batches := _missing(workload, known):
         measured = measure_batches(batches, known, tables, protocol, workload, watch=watch, cache=cache)
         known = {**known, **measured}
@@ -169,7 +172,7 @@ def _missing(workload: Workload, known: Mapping[Target, LatencyTable | None]) ->
     return {target: batch for target, batch in batches.items() if batch.chains()}
 
 
-def _known(target: Target, path: Path, protocol: Protocol) -> LatencyTable | None:
+def known_table(target: Target, path: Path, protocol: Protocol) -> LatencyTable | None:
     """The table that lies at `path`, if one does; it must be one that the new measurements can join."""
     if not path.exists():
         return None
