@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,15 +99,14 @@ def write_picture(figure: Figure, path: Path) -> None:
     nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Software",)
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        _settle(figure)
         figure.savefig(buffer, format=kind, dpi=200, facecolor="white", metadata=dict.fromkeys(nothing))
-    write_atomic(path, buffer.getvalue())
+    drawn = buffer.getvalue()
+    write_atomic(path, _numbered(drawn.decode()) if kind == "svg" else drawn)
 
 
-def _settle(figure: Figure) -> None:
-    """Lay the figure out once for all; the solver's last digits, which identifiers are made of, differ by the run."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in figure.findobj(mpl.axes.Axes):
-        left, bottom, width, height = (round(part, 6) for part in axes.get_position().bounds)
-        axes.set_position((left, bottom, width, height))
+def _numbered(svg: str) -> str:
+    """Identifiers by order; they are made of the last digits of the layout, which differ from run to run."""
+    identifiers = dict.fromkeys(re.findall(r'id="([mp][0-9a-f]{10})"', svg))
+    for number, identifier in enumerate(identifiers):
+        svg = svg.replace(identifier, f"shape{number}")
+    return svg

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import importing, machine, running, tables, web
+from pipeline.cli import checking, importing, machine, running, tables, web
 
 app = typer.Typer(
     name="millis",
@@ -20,11 +20,13 @@ app.command()(web.setup)
 app.command()(tables.spaces)
 app.command()(tables.count)
 app.command()(tables.profile)
+tables.table_app.command("predict")(checking.table_predict)
+tables.table_app.command("check")(checking.table_check)
 tables.table_app.command("formats")(importing.table_formats)
 tables.table_app.command("import")(importing.table_import)
 tables.table_app.command("export")(importing.table_export)
 tables.table_app.command("missing")(importing.table_missing)
-app.add_typer(tables.table_app, name="table", help="Show, compare, import and export latency tables.")
+app.add_typer(tables.table_app, name="table", help="Show, compare, check, import and export latency tables.")
 app.command()(running.search)
 app.command()(running.derive)
 app.command()(running.train)

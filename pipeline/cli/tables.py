@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.console import ProgressBars, facts, print_table, show
-from pipeline.cli.options import Json, TableFile
+from pipeline.cli.options import Json, TableFile, picture_file
 
 if TYPE_CHECKING:
     from latency_tables.table import LatencyTable
@@ -57,7 +57,9 @@ def profile(
         Path | None, typer.Option("-o", "--output", help="The table to write; by default tables/<space>/<target>.yaml.")
     ] = None,
     protocol: Annotated[str, typer.Option(help="quick, standard or final.")] = "standard",
-    networks: Annotated[int, typer.Option(help="Whole networks to calibrate the table with.", min=0)] = 8,
+    networks: Annotated[
+        int, typer.Option(help="Whole networks to calibrate the table with, at most; fewer where they suffice.", min=0)
+    ] = 24,
     lan: Annotated[
         bool, typer.Option("--lan", help="Let a browser in the local network measure, not only here.")
     ] = False,
@@ -86,10 +88,25 @@ def profile(
 
 
 @table_app.command("show")
-def table_show(table: TableFile, json: Json = False) -> None:
-    """Print a table: how it was obtained, then what each operation costs."""
+def table_show(
+    table: TableFile,
+    other: Annotated[
+        Path | None, typer.Argument(help="A second table, to draw two devices side by side.", metavar="[OTHER]")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw what costs what instead: .svg or .png.", callback=picture_file)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print a table: how it was obtained, then what each operation costs. With --plot, draw it."""
     from latency_tables.table_file import load_table
 
+    if plot is not None:
+        _draw(table, other, plot)
+        show({"picture": str(plot)}, json, lambda: print(plot))
+        return
+    if other is not None:
+        raise typer.BadParameter("a second table is for --plot; millis table diff prints two side by side")
     loaded = load_table(table)
     times = {"median_ms": "median ms", "mean_ms": "mean ms", "p90_ms": "p90 ms"}
     told = [name for name in times if any(getattr(each, name) is not None for each in loaded.entries.values())]
@@ -135,6 +152,17 @@ def table_diff(first: TableFile, second: TableFile, json: Json = False) -> None:
         for each in differences
     ]
     show({"operations": found, "within_3pct": within / len(ratios) if ratios else None}, json, text)
+
+
+def _draw(table: Path, other: Path | None, picture: Path) -> None:
+    from latency_tables.table_file import load_table
+    from pipeline.plotting import write_picture
+    from pipeline.table_pictures import device_picture
+    from pipeline.two_devices_picture import two_devices_picture
+
+    first = load_table(table)
+    figure = device_picture(first) if other is None else two_devices_picture(first, load_table(other))
+    write_picture(figure, picture)
 
 
 def _targets(texts: list[str], lan: bool) -> list[Target]:
