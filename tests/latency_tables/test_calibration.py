@@ -21,7 +21,7 @@ OPS = tuple(
 )
 SKIP = OpSpec.parse("identity in=8x8x8")
 SEEDS = st.integers(0, 10**6)
-few = settings(max_examples=12)  # one calibration takes a hundredth of a second or more
+few = settings(max_examples=8)  # one calibration takes a hundredth of a second or more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,7 +218,9 @@ def test_the_command_that_a_missing_entry_names_mends_the_table(finished: Path, 
     path = tmp_path / "table.yaml"
     whole = load_table(finished / "run" / "tables" / "local-onnxruntime.yaml")
     lacking = next(op for op in whole.entries if op.kind == "mbconv")
-    save_table(replace(whole, entries={op: found for op, found in whole.entries.items() if op != lacking}), path)
+    entries = {op: found for op, found in whole.entries.items() if op != lacking}
+    networks = tuple(network for network in whole.networks if lacking not in network.ops)
+    save_table(replace(whole, entries=entries, networks=networks), path)
     space = ("--space", RECIPE["space"], "--data", "digits", "--epochs", "1", "--warmup-epochs", "0")
     search = ("search", *space, "--table", path, "--budget", "50ms", "-o", tmp_path / "searched")
     message, _, command = millis(*search).problem.partition("; measure it with: ")
