@@ -108,7 +108,7 @@ def test_a_device_that_nothing_serves_is_refused(device: str, message: str) -> N
 def test_a_device_that_others_measured_has_a_name_and_is_not_measured_here() -> None:
     target = Target.parse("elsewhere:pixel1:litert")
     assert target.slug == "elsewhere-pixel1-litert"
-    with pytest.raises(TargetError, match="pixel1 is elsewhere: .* nothing here can measure it"):
+    with pytest.raises(TargetError, match=r"pixel1 is elsewhere: .* nothing here can measure it"):
         open_session(target)
     with pytest.raises(TargetError, match="write elsewhere:pixel1"):
         open_session(Target(device="elsewhere", runtime="litert"))
