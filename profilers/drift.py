@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _REACH = 4  # bursts to either side that tell how fast the device was at one between them
+# Neighbours on a machine and heat only ever slow a device down, at times for most of a sweep; so what counts as its own
+# speed is what it reached in the fastest tenth of its bursts.
+_UNDISTURBED = 0.1
 _SWEEPS = 8  # of the alternating medians, after which nothing moves any more
 
 
 def levels(
     times_ms: Sequence[float], models: Sequence[str], sessions: Sequence[int], anchors: Sequence[bool]
 ) -> list[float]:
-    """How slow the device was at each burst, 1.05 for 5 % slower than it usually was, by its neighbours' times.
+    """How slow the device was at each burst, 1.05 for 5 % slower than undisturbed, by its neighbours' times.
 
     A burst's own time has no say, so that no model's noise is mistaken for the device's. Bursts that are anchors, of
     the same model in different sessions, tell how much faster one session was than another.
@@ -38,7 +41,7 @@ def levels(
         relative = times / _medians(times / level, model)[model]
         for part in parts:
             level[part] = _of_neighbours(relative[part], level[part])
-    return [float(value) for value in level / np.median(level)]
+    return [float(value) for value in level / np.quantile(level, _UNDISTURBED)]
 
 
 def _medians(values: NDArray[float64], groups: NDArray[np.intp]) -> NDArray[float64]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
-from statistics import median
 from typing import IO, Any, Self
 
 from profilers.drift import levels
@@ -109,18 +108,10 @@ class Journal:
         )
 
     def _judged(self) -> Iterator[Entry]:
-        """The entries with the device's level; those where it, or a sentinel beside them, strayed are void.
-
-        A sentinel between two windows comes twice.
-        """
-        typical_ms = self._sentinel_medians_ms()
-        level_of = dict(zip(map(id, self.entries), self._levels(), strict=True))
-        for window in _windows(self.entries):
-            strayed = any(self._strayed(e.burst.median_ms / typical_ms[e.sha256]) for e in window if e.key is None)
-            for entry in window:
-                level = level_of[id(entry)]
-                void = strayed or self._strayed(level) or bool(entry.burst.disturbed)
-                yield replace(entry, burst=replace(entry.burst, level=level, void=void))
+        """The entries with the device's level; disturbed ones are void, and those where the device strayed."""
+        for entry, level in zip(self.entries, self._levels(), strict=True):
+            void = abs(level - 1) > self._protocol.drift or bool(entry.burst.disturbed)
+            yield replace(entry, burst=replace(entry.burst, level=level, void=void))
 
     def _levels(self) -> list[float]:
         return levels(
@@ -129,17 +120,6 @@ class Journal:
             [entry.session for entry in self.entries],
             [entry.key is None for entry in self.entries],
         )
-
-    def _sentinel_medians_ms(self) -> dict[str, float]:
-        """What each model that served as a sentinel usually takes: other work has another one."""
-        medians: dict[str, list[float]] = {}
-        for entry in self.entries:
-            if entry.key is None:
-                medians.setdefault(entry.sha256, []).append(entry.burst.median_ms)
-        return {sha256: median(taken) for sha256, taken in medians.items()}
-
-    def _strayed(self, level: float) -> bool:
-        return abs(level - 1) > self._protocol.sentinel_drift
 
     def _load(self) -> None:
         self._file.seek(0)
@@ -201,17 +181,3 @@ def _times(values: list[float]) -> tuple[float, ...]:
     if not all(0 < time < inf for time in times):
         raise ValueError("a time that is not positive")
     return times
-
-
-def _windows(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Runs of entries from one sentinel to the next of the same session, both included."""
-    window: list[Entry] = []
-    for entry in entries:
-        if window and entry.session != window[-1].session:
-            yield window
-            window = []
-        window.append(entry)
-        if entry.key is None and len(window) > 1:
-            yield window
-            window = [entry]
-    yield window

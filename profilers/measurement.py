@@ -66,8 +66,8 @@ class Burst:
     times_ms: tuple[float, ...] = ()
     warmup_ms: tuple[float, ...] = ()
     disturbed: str = ""  # what changed on the device meanwhile: its frequency, its thermal status
-    void: bool = False  # disturbed, or the device strayed from its usual speed
-    level: float = 1.0  # how slow the device was then: 1.02 for 2 % slower than it usually was in the sweep
+    void: bool = False  # disturbed, or the device strayed from its undisturbed speed
+    level: float = 1.0  # how slow the device was then: 1.02 for 2 % slower than undisturbed
     statistics: Statistics | None = None
 
     @property
@@ -76,8 +76,8 @@ class Burst:
         return median(self.times_ms) if self.statistics is None else self.statistics.typical_ms
 
     @property
-    def usual_ms(self) -> float:
-        """The median at the device's usual speed."""
+    def undisturbed_ms(self) -> float:
+        """The median at the device's undisturbed speed."""
         return self.median_ms / self.level
 
 
@@ -98,8 +98,8 @@ class Measurement:
 
     @property
     def median_ms(self) -> float:
-        """The median of the burst medians, at the speed that the device usually had in the sweep."""
-        return median(burst.usual_ms for burst in self.valid)
+        """The median of the burst medians, at the device's undisturbed speed."""
+        return median(burst.undisturbed_ms for burst in self.valid)
 
     @property
     def p90_ms(self) -> float:
@@ -113,7 +113,7 @@ class Measurement:
     @property
     def spread(self) -> float:
         """Interquartile range of the burst medians, relative to their median."""
-        medians = [burst.usual_ms for burst in self.valid]
+        medians = [burst.undisturbed_ms for burst in self.valid]
         if len(medians) < 2:
             return 0.0
         low, _, high = quantiles(medians, n=4, method="inclusive")

@@ -13,13 +13,13 @@ Statistic = Literal["median", "p90", "mean"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """Rounds of bursts in random order; a sentinel model in between tells drift from slowness.
+    """Rounds of bursts in random order, a sentinel model between them; each tells how slow the device was beside it.
 
     A burst loads the model, warms up for at least `warmup_runs` runs and `warmup_ms`, then times at least `runs` runs
     and `burst_ms`, at most `max_runs`. An operation whose burst medians spread over more than `steady_spread` is noisy
-    and gets more rounds, up to `max_rounds`. A burst beside a sentinel that strayed by more than `sentinel_drift` from
-    its median is void. Both are fractions. The device rests for `cooldown_s` between rounds. `statistic` is what counts
-    as the latency. Raises ValueError for numbers under which nothing could be measured.
+    and gets more rounds, up to `max_rounds`. A burst while the device was slower than undisturbed by more than `drift`
+    is void and taken again. Both are fractions. The device rests for `cooldown_s` between rounds. `statistic` is what
+    counts as the latency. Raises ValueError for numbers under which nothing could be measured.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
@@ -34,7 +34,7 @@ class Protocol:
     max_runs: int = 1000
     bursts_per_sentinel: int = 8
     steady_spread: float = 0.03
-    sentinel_drift: float = 0.05
+    drift: float = 0.05
     cooldown_s: float = 0.0
     statistic: Statistic = "median"
 
@@ -45,7 +45,7 @@ class Protocol:
         for least, most in (("rounds", "max_rounds"), ("runs", "max_runs")):
             if getattr(self, most) < getattr(self, least):
                 raise ValueError(f"{most}={getattr(self, most)} is less than {least}={getattr(self, least)}")
-        for name in ("warmup_runs", "warmup_ms", "burst_ms", "steady_spread", "sentinel_drift", "cooldown_s"):
+        for name in ("warmup_runs", "warmup_ms", "burst_ms", "steady_spread", "drift", "cooldown_s"):
             if not 0 <= getattr(self, name) < inf:
                 raise ValueError(f"{name}={getattr(self, name)} must be a number that is not negative")
 
@@ -67,8 +67,8 @@ IMPORTED = "imported"
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol(name="quick", rounds=3, max_rounds=6, warmup_ms=2.0, burst_ms=8.0),
-        Protocol(name="standard", rounds=8, max_rounds=12, warmup_ms=8.0, bursts_per_sentinel=4),
+        Protocol(name="quick", rounds=3, max_rounds=9, warmup_ms=2.0, burst_ms=8.0),
+        Protocol(name="standard", rounds=8, max_rounds=20, warmup_ms=8.0, bursts_per_sentinel=4),
         Protocol(
             name="final",
             rounds=5,

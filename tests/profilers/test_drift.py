@@ -3,7 +3,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from math import sin
-from statistics import median
+from statistics import median, quantiles
 
 import pytest
 from hypothesis import given
@@ -55,8 +55,8 @@ def off(models: list[str], times: list[float], found: list[float]) -> float:
 def test_a_planted_speed_is_found_and_divided_out(speed: Callable[[float], float]) -> None:
     models = in_rounds(6)
     times, found = levels_of(models, speed, noise=0.005)
-    usual = median(speed(i / len(models)) for i in range(len(models)))
-    near = [abs(level * usual / speed(i / len(models)) - 1) < 0.03 for i, level in enumerate(found)]
+    fast = quantiles((speed(i / len(models)) for i in range(len(models))), n=10, method="inclusive")[0]
+    near = [abs(level * fast / speed(i / len(models)) - 1) < 0.03 for i, level in enumerate(found)]
     assert sum(near) >= 0.9 * len(near)  # all but the bursts beside a step
     assert off(models, times, found) < 0.015
 
@@ -64,7 +64,7 @@ def test_a_planted_speed_is_found_and_divided_out(speed: Callable[[float], float
 def test_a_steady_device_has_the_same_level_throughout_whatever_its_models_scatter() -> None:
     models = in_rounds(8)
     _, found = levels_of(models, lambda _: 1.0, noise=0.01)
-    assert max(abs(level - 1) for level in found) < 0.02
+    assert max(found) / min(found) < 1.04
 
 
 @given(st.text("ab", min_size=1, max_size=12), st.floats(0.1, 10), st.data())
@@ -88,7 +88,7 @@ def test_sessions_are_linked_by_their_anchors(anchors: bool) -> None:
 
 
 @given(TIMES_MS, st.booleans())
-def test_a_single_burst_is_taken_at_the_usual_speed(ms: float, anchor: bool) -> None:
+def test_a_single_burst_is_taken_as_it_is(ms: float, anchor: bool) -> None:
     assert levels([ms], ["a"], [0], [anchor]) == [1.0]
 
 
@@ -97,7 +97,7 @@ def test_no_bursts_have_no_levels() -> None:
 
 
 @given(SWEEPS, st.dictionaries(st.sampled_from("abcd"), TIMES_MS, min_size=4))
-def test_constant_times_are_all_at_the_usual_speed(
+def test_constant_times_are_all_of_the_undisturbed_device(
     bursts: list[tuple[float, str, int, bool]], usual_ms: dict[str, float]
 ) -> None:
     models = [model for _, model, _, _ in bursts]
@@ -112,7 +112,9 @@ def test_another_unit_of_time_changes_no_level(bursts: list[tuple[float, str, in
 
 
 @given(SWEEPS)
-def test_a_level_is_a_factor_and_the_usual_one_is_1(bursts: list[tuple[float, str, int, bool]]) -> None:
+def test_a_level_is_a_factor_and_few_are_below_that_of_the_undisturbed_device(
+    bursts: list[tuple[float, str, int, bool]],
+) -> None:
     found = levels(*(list(column) for column in zip(*bursts, strict=True))) if bursts else [1.0]
     assert min(found) > 0
-    assert median(found) == pytest.approx(1)
+    assert sum(level < 1 - 1e-9 for level in found) <= 0.1 * len(found) + 1

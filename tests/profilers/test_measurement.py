@@ -53,7 +53,7 @@ def test_how_slow_the_device_was_is_divided_out_of_every_statistic(
 
 def test_a_burst_tells_both_what_was_timed_and_what_it_usually_is() -> None:
     burst = Burst(round=0, times_ms=(2.0, 4.0, 6.0), level=2.0)
-    assert (burst.median_ms, burst.usual_ms) == (4.0, 2.0)
+    assert (burst.median_ms, burst.undisturbed_ms) == (4.0, 2.0)
 
 
 def test_what_a_tool_told_of_a_burst_is_brought_to_the_usual_speed_too() -> None:

@@ -48,7 +48,7 @@ def test_an_unknown_protocol_is_told_with_those_there_are() -> None:
         ({"warmup_runs": -1}, "warmup_runs=-1"),
         ({"burst_ms": inf}, "burst_ms=inf"),
         ({"steady_spread": nan}, "steady_spread=nan"),
-        ({"sentinel_drift": -0.1}, "sentinel_drift=-0.1"),
+        ({"drift": -0.1}, "drift=-0.1"),
     ],
 )
 def test_numbers_under_which_nothing_is_measured_are_refused(numbers: dict[str, float], message: str) -> None:
