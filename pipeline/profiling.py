@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 # The first networks of a table are chosen before anything of it was measured, the others by what is still in doubt.
-FIRST_NETWORKS = 12
-MORE_NETWORKS = 4
+FIRST_NETWORKS = 16
+MORE_NETWORKS = 8
 # A table is calibrated once a prediction's 90 % interval is narrower than this to either side, or once doubt that more
 # networks could take away is less than this share of the noise of measuring one.
 NARROW = 0.025

@@ -36,7 +36,7 @@ def test_the_first_networks_are_different_ones_and_the_same_every_time(name: str
     space = parse_space(name)
     first = Workload.of(space, networks=24).missing(None).networks
     assert len(set(first)) == len(first) == FIRST_NETWORKS
-    assert first == Workload.of(space, networks=12).missing(None).networks
+    assert first == Workload.of(space, networks=16).missing(None).networks
 
 
 def test_a_small_space_gives_no_network_twice(space: SearchSpace) -> None:
@@ -90,11 +90,11 @@ def test_a_table_whose_predictions_are_sure_asks_for_nothing_more(make_table: Ma
 
 def test_the_number_of_networks_is_not_exceeded(make_table: MakeTable) -> None:
     space = parse_space("mbconv-8")
-    first = Workload.of(space, networks=12).missing(None).networks
+    first = Workload.of(space, networks=16).missing(None).networks
     off = [Random(i).uniform(0.9, 1.1) for i in range(len(first))]
     table = make_table(space, networks=whole(first, off))
-    assert Workload.of(space, networks=12).missing(table).chains() == {}
-    assert len(Workload.of(space, networks=13).missing(table).networks) == 1
+    assert Workload.of(space, networks=16).missing(table).chains() == {}
+    assert len(Workload.of(space, networks=17).missing(table).networks) == 1
 
 
 def test_what_was_only_inferred_is_measured_and_what_was_measured_is_not(make_table: MakeTable) -> None:
