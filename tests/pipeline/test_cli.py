@@ -196,7 +196,7 @@ def test_a_table_does_not_differ_from_itself(tables: tuple[Path, Path], millis: 
 
 def test_a_table_is_shown_with_how_it_was_obtained(tables: tuple[Path, Path], millis: Millis) -> None:
     ended = millis("table", "show", tables[0])
-    assert "Imaginary 3000" in ended.stdout and "quick: median of burst medians, 3 to 6 bursts" in ended.stdout
+    assert "Imaginary 3000" in ended.stdout and "quick: median of burst medians, 3 to 9 bursts" in ended.stdout
     assert "conv in=8x8x1 out=8 kernel=3 stride=1 act=relu6" in ended.stdout
 
 
