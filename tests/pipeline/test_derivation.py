@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from latency_tables.calibration import MeasuredNetwork
 from latency_tables.errors import MissingOpError
 from pipeline.budget import Budget, BudgetError, Goal, Reach
 from pipeline.derivation import derive, require_feasible
@@ -15,6 +16,7 @@ from profilers.op_spec import OpSpec
 from profilers.operation import Operation
 from profilers.operations import Classifier, Conv, Identity
 from profilers.shape import Shape
+from tests.pipeline.conftest import by_macs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +65,10 @@ def test_derivation_finds_what_brute_force_finds(
         cost_ms = {op: data.draw(THOUSANDTHS) for op in space.op_specs()}
         table = make_table(space, cost_ms.__getitem__, target=target)
         share = Budget(data.draw(st.sampled_from([0.0, 100.0]) | st.floats(0, 100)), "%")
-        exact_ms = table.network_ms(data.draw(st.sampled_from(networks)).ops())
+        goal = Goal(table=table, budget_ms=1.0, confidence=data.draw(st.sampled_from([None, 0.5, 0.8, 0.99])))
+        exact_ms = goal.latency_ms(data.draw(st.sampled_from(networks)))
         budget_ms = data.draw(st.sampled_from([exact_ms, share.resolve_ms(Reach.of(space, table))]))
-        goals.append(Goal(table=table, budget_ms=budget_ms))
+        goals.append(replace(goal, budget_ms=budget_ms))
     log_probability = scores_of(space, data)
     feasible = [network for network in networks if all(goal.is_met_by(network) for goal in goals)]
     if not feasible:
@@ -73,7 +76,7 @@ def test_derivation_finds_what_brute_force_finds(
             derive(space, log_probability, goals)
         return
     found = derive(space, log_probability, goals)
-    assert all(goal.table.network_ms(found.ops()) <= goal.budget_ms * (1 + 1e-9) for goal in goals)
+    assert all(goal.latency_ms(found) <= goal.budget_ms * (1 + 1e-9) for goal in goals)
     best = max(score(log_probability, network) for network in feasible)
     assert score(log_probability, found) == pytest.approx(best, abs=1e-5)
 
@@ -118,6 +121,26 @@ def test_an_infeasible_budget_ends_with_the_fastest_reachable_latency(
         derive(space, even(space), [Goal(table=table, budget_ms=0.001)])
     assert caught.value.exit_code == 3
     assert "local:onnxruntime" in str(caught.value) and "together" not in str(caught.value)
+
+
+def test_a_confidence_costs_the_speed_that_makes_sure_of_it(
+    space: SearchSpace, make_table: MakeTable, all_networks: AllNetworks
+) -> None:
+    chains = [tuple(op for op in network.ops() if not op.free) for network in all_networks(space)]
+    measured = [
+        MeasuredNetwork(name=str(i), ops=chain, measured_ms=sum(map(by_macs, chain)), spread=0.0)
+        for i, chain in enumerate(chains)
+    ]
+    table = make_table(space, networks=measured)
+    favourites = {layer.name: {op.label: float(op.macs) for op in layer.candidates} for layer in space.decisions}
+    budget_ms = Budget.parse("100%").resolve_ms(Reach.of(space, table))
+    loose, sure = (
+        derive(space, favourites, [Goal(table=table, budget_ms=budget_ms, confidence=confidence)])
+        for confidence in (None, 0.8)
+    )
+    assert table.predict(sure.ops()).at_most_ms(0.8) <= budget_ms < table.predict(loose.ops()).at_most_ms(0.8)
+    with pytest.raises(BudgetError, match="with 99% confidence, where the fastest reachable is"):
+        require_feasible(space, [Goal(table=table, budget_ms=Reach.of(space, table).fastest_ms, confidence=0.99)])
 
 
 def test_budgets_that_can_be_met_alone_but_not_together_are_told_apart(
