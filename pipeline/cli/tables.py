@@ -60,6 +60,11 @@ def profile(
     networks: Annotated[
         int, typer.Option(help="Whole networks to calibrate the table with, at most; fewer where they suffice.", min=0)
     ] = 24,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(help="Infer from this table of another device what is not measured; may be repeated."),
+    ] = None,
+    measurements: Annotated[int, typer.Option(help="With --like: what to measure, in all.", min=1)] = 10,
     lan: Annotated[
         bool, typer.Option("--lan", help="Let a browser in the local network measure, not only here.")
     ] = False,
@@ -76,8 +81,10 @@ def profile(
     folder = Path("tables") / (space or "operations").replace("?", "-").replace("&", "-")
     paths = {each: output or folder / f"{each.slug}.yaml" for each in _targets(target, lan)}
     with ProgressBars() as bars:
-        workload = _workload(space, op or [], networks)
-        measured = measure(workload, paths, protocol_named(protocol), watch=bars)
+        if like:
+            measured = _profile_like(like, space, op or [], paths, protocol, measurements, bars)
+        else:
+            measured = measure(_workload(space, op or [], networks), paths, protocol_named(protocol), watch=bars)
     found = [_summary(table) for table in measured.values()]
 
     def text() -> None:
@@ -176,6 +183,27 @@ def _targets(texts: list[str], lan: bool) -> list[Target]:
     if not any(target.device == "browser" for target in targets):
         raise typer.BadParameter("--lan is for a browser: --target browser:litert")
     return [replace(target, device="browser:lan") if target.device == "browser" else target for target in targets]
+
+
+def _profile_like(
+    like: list[Path],
+    space: str | None,
+    op: list[str],
+    paths: dict[Target, Path],
+    protocol: str,
+    measurements: int,
+    bars: ProgressBars,
+) -> dict[Target, LatencyTable]:
+    from latency_tables.table_file import load_table
+    from pipeline.like import profile_like
+    from pipeline.spaces import parse_space
+    from profilers.protocol import protocol_named
+
+    if space is None or op:
+        raise typer.BadParameter("--like infers the table of a whole space: give --space, and no --op")
+    others = [load_table(path) for path in like]
+    known = protocol_named(protocol)
+    return profile_like(others, parse_space(space), paths, known, measurements=measurements, watch=bars)
 
 
 def _workload(space: str | None, op: list[str], networks: int) -> Workload:
