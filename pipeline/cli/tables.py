@@ -64,7 +64,9 @@ def profile(
         list[Path] | None,
         typer.Option(help="Infer from this table of another device what is not measured; may be repeated."),
     ] = None,
-    measurements: Annotated[int, typer.Option(help="With --like: what to measure, in all.", min=1)] = 10,
+    measurements: Annotated[
+        int | None, typer.Option(help="With --like: what to measure, in all; 10 by default.", min=1)
+    ] = None,
     lan: Annotated[
         bool, typer.Option("--lan", help="Let a browser in the local network measure, not only here.")
     ] = False,
@@ -76,13 +78,15 @@ def profile(
 
     if space is None and not op:
         raise typer.BadParameter("give --space, --op, or both")
+    if measurements is not None and not like:
+        raise typer.BadParameter("--measurements counts what is measured with --like; give a TABLE to be like")
     if output is not None and len(target) > 1:
         raise typer.BadParameter("-o names one table, but several targets are given")
     folder = Path("tables") / (space or "operations").replace("?", "-").replace("&", "-")
     paths = {each: output or folder / f"{each.slug}.yaml" for each in _targets(target, lan)}
     with ProgressBars() as bars:
         if like:
-            measured = _profile_like(like, space, op or [], paths, protocol, measurements, bars)
+            measured = _profile_like(like, space, op or [], paths, protocol, measurements or 10, bars)
         else:
             measured = measure(_workload(space, op or [], networks), paths, protocol_named(protocol), watch=bars)
     found = [_summary(table) for table in measured.values()]
