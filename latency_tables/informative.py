@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from latency_tables.calibration import Calibration, count_ops, quantile
+from latency_tables.design import greedy
 from profilers.op_spec import OpSpec
 
 if TYPE_CHECKING:
@@ -20,23 +21,10 @@ def most_informative(
 ) -> list[int]:
     """The places of `count` candidates, each the one that takes most variance from the predictions of the others.
 
-    Chosen one after another: what a measurement teaches does not depend on its outcome, for all is Gaussian
-    (Krause et al. 2008, sequential design). Variances are relative to each network's latency.
+    Variances are relative to each network's latency.
     """
-    import numpy as np
-
-    shares = _shares(calibration, [*candidates, *others])
-    covariance = shares @ calibration.covariance @ shares.T
-    size = len(candidates)
-    chosen: list[int] = []
-    for _ in range(min(count, size)):
-        gain = np.square(covariance[size:, :size]).sum(axis=0) / _measured_variance(covariance, calibration)[:size]
-        gain[chosen] = -1.0
-        best = int(gain.argmax())
-        chosen.append(best)
-        taken = np.outer(covariance[:, best], covariance[best]) / _measured_variance(covariance, calibration)[best]
-        covariance = covariance - taken
-    return chosen
+    sums, aims = _shares(calibration, candidates), _shares(calibration, others)
+    return greedy(sums, aims, calibration.covariance, calibration.noise, count)
 
 
 def typical_half_width(calibration: Calibration, chains: Sequence[Chain], confidence: float = 0.9) -> float:
@@ -61,14 +49,10 @@ def _variance(calibration: Calibration, chains: Sequence[Chain]) -> NDArray[floa
     return np.asarray(np.einsum("nd,de,ne->n", shares, calibration.covariance, shares))
 
 
-def _measured_variance(covariance: NDArray[float64], calibration: Calibration) -> NDArray[float64]:
-    """Of one measurement of each network, its noise included."""
-    return covariance.diagonal() + calibration.noise**2
-
-
 def _shares(calibration: Calibration, chains: Sequence[Chain]) -> NDArray[float64]:
     """[N, 1 + D]: what stands in each network, over its latency."""
     import numpy as np
 
-    counts = np.array([count_ops(calibration.ops, [op for op in chain if not op.free]) for chain in chains])
+    rows = [count_ops(calibration.ops, [op for op in chain if not op.free]) for chain in chains]
+    counts = np.array(rows).reshape(len(chains), len(calibration.mean_ms))
     return np.asarray(counts / (counts @ calibration.mean_ms)[:, None])

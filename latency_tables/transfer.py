@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from latency_tables.design import greedy
 from latency_tables.kinship import SPEED, Prior
 
 if TYPE_CHECKING:
@@ -75,26 +76,10 @@ def infer(prior: Prior, rows: NDArray[float64], measured_ms: NDArray[float64]) -
 
 
 def choose(now: Prior | Inference, candidates: NDArray[float64], targets: NDArray[float64], count: int) -> list[int]:
-    """The candidates [M, D] whose measurement narrows the targets [T, D] most: sums of costs, each relative to itself.
-
-    All at once, and yet each given those before it: what a measurement will leave uncertain does not depend on what it
-    finds (Krause et al. 2008). Fewer where there are no more.
-    """
-    import numpy as np
-
+    """The candidates [M, D] whose measurement narrows the targets [T, D] most, relative to themselves."""
     if isinstance(now, Prior):
         now = Inference(mean=now.mean, covariance=now.covariance() + USUAL_SPREAD**2, noise=USUAL_NOISE)
-    sums, aims, covariance = now.shares(candidates), now.shares(targets), now.covariance
-    aim, chosen = aims.T @ aims / len(aims), list[int]()
-    for _ in range(min(count, len(sums))):
-        shared = sums @ covariance
-        variances = np.einsum("md,md->m", shared, sums) + now.noise**2
-        gains = np.einsum("md,md->m", shared @ aim, shared) / variances
-        gains[chosen] = -1.0
-        best = int(gains.argmax())
-        chosen.append(best)
-        covariance = covariance - np.outer(shared[best], shared[best]) / variances[best]
-    return chosen
+    return greedy(now.shares(candidates), now.shares(targets), now.covariance, now.noise, count)
 
 
 def explore(
