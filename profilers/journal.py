@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import IO, Any, Self
 
-from profilers.drift import levels
+from profilers.drift import floor_ms, levels
 from profilers.environment import Environment, require_same
 from profilers.errors import FileError
 from profilers.measurement import Burst, Measurement, Statistics
@@ -82,7 +82,13 @@ class Journal:
         for entry in self._judged():
             if entry.key is not None:
                 bursts.setdefault((entry.key, entry.sha256), []).append(entry.burst)
-        return {subject: self._measurement(*subject, tuple(taken)) for subject, taken in bursts.items()}
+        return {subject: self._measurement(*subject, self._agreeing(taken)) for subject, taken in bursts.items()}
+
+    @property
+    def sentinel_ms(self) -> float:
+        """What the sentinel took while nothing slowed the device down, by its bursts so far; infinite without any."""
+        times = [entry.burst.median_ms for entry in self.entries if entry.key is None]
+        return floor_ms(times, self._protocol.drift) if times else inf
 
     def close(self) -> None:
         self._file.close()
@@ -112,6 +118,14 @@ class Journal:
         for entry, level in zip(self.entries, self._levels(), strict=True):
             void = abs(level - 1) > self._protocol.drift or bool(entry.burst.disturbed)
             yield replace(entry, burst=replace(entry.burst, level=level, void=void))
+
+    def _agreeing(self, bursts: Sequence[Burst]) -> tuple[Burst, ...]:
+        """The bursts of one model; void are also those that took longer than its fastest that agree."""
+        counted = [burst.undisturbed_ms for burst in bursts if not burst.void]
+        if not counted:
+            return tuple(bursts)
+        most_ms = floor_ms(counted, self._protocol.drift) * (1 + self._protocol.drift)
+        return tuple(replace(burst, void=burst.void or burst.undisturbed_ms > most_ms) for burst in bursts)
 
     def _levels(self) -> list[float]:
         return levels(

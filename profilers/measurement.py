@@ -66,7 +66,7 @@ class Burst:
     times_ms: tuple[float, ...] = ()
     warmup_ms: tuple[float, ...] = ()
     disturbed: str = ""  # what changed on the device meanwhile: its frequency, its thermal status
-    void: bool = False  # disturbed, or the device strayed from its undisturbed speed
+    void: bool = False  # disturbed, or the device was slowed down: as told by others, or by bursts of the same model
     level: float = 1.0  # how slow the device was then: 1.02 for 2 % slower than undisturbed
     statistics: Statistics | None = None
 
@@ -126,6 +126,7 @@ class Measurement:
 
     @property
     def verdict(self) -> Verdict:
-        """Steady when at least two bursts count and they agree within `steady_spread`."""
-        counted = [burst for burst in self.bursts if not burst.void]
-        return "steady" if len(counted) > 1 and self.spread <= self.steady_spread else "noisy"
+        """Steady when three bursts count, or both of two, and they agree within `steady_spread`."""
+        counted = sum(not burst.void for burst in self.bursts)
+        enough = counted >= max(2, min(3, len(self.bursts)))
+        return "steady" if enough and self.spread <= self.steady_spread else "noisy"

@@ -24,6 +24,10 @@ Opener = Callable[[Target, Notify], Session]
 # together by it, however the device's speed changed in between.
 SENTINEL = ""
 
+# A device that others, or heat, slow down is given time: at most as many pauses as bursts were taken, and these.
+_PAUSE_SECONDS = 0.5
+_PAUSES = 100
+
 _PATIENCE_SECONDS = (0, 2, 5, 10, 20)  # before each new try to reach a device that was lost
 
 
@@ -49,8 +53,7 @@ def sweep(
     """
     with Journal(journal_path, target, protocol) as journal:
         models = {key: artifact for key, artifact in work.items() if key != SENTINEL}
-        rest = partial(sleep, protocol.cooldown_s)
-        rounds = _Rounds(models, _sentinel(work), protocol, journal, on_progress, rest)
+        rounds = _Rounds(models, _sentinel(work), protocol, journal, on_progress, notify, sleep)
         waits: Iterator[float] | None = None
         while rounds.next() is not None:
             sessions, bursts = journal.sessions, len(journal.entries)
@@ -98,7 +101,8 @@ class _Rounds:
     protocol: Protocol
     journal: Journal
     on_progress: Progress
-    rest: Callable[[], None]  # between two rounds
+    notify: Notify
+    sleep: Callable[[float], None]
 
     def next(self) -> _Round | None:
         """The first round in which a model is due; any may be, for a burst can be found void long after it."""
@@ -111,11 +115,14 @@ class _Rounds:
         return None
 
     def run(self, session: Session) -> None:
-        """Time what is due until nothing is: each model once a round, the sentinel before, between and after them."""
-        done, planned = 0, self._first_bursts_due()
+        """Time what is due until nothing is: each model once a round, the sentinel before, between and after them.
+
+        Where the sentinel tells that the device is slowed down, it is given time; what was timed until then is void.
+        """
+        done, planned, pauses = 0, self._first_bursts_due(), 0
         while due := self.next():
             if done:
-                self.rest()
+                self.sleep(self.protocol.cooldown_s)
             else:
                 self._time(session, None, self.sentinel, due.number)
             planned += len(due.keys) if due.number >= self.protocol.rounds else 0
@@ -124,7 +131,21 @@ class _Rounds:
                 done += 1
                 self.on_progress(done, planned)
                 if position % self.protocol.bursts_per_sentinel == 0 or position == len(due.keys):
-                    self._time(session, None, self.sentinel, due.number)
+                    pauses += self._time_sentinel(session, due.number, _PAUSES + done - pauses)
+
+    def _time_sentinel(self, session: Session, number: int, most: int) -> int:
+        """Until it takes no longer than it did before; how many pauses that took, at most `most`."""
+        assert self.sentinel is not None
+        usual_ms, pauses = self.journal.sentinel_ms, 0
+        burst = session.burst(self.sentinel, self.protocol, number)
+        while burst.median_ms > usual_ms * (1 + self.protocol.drift) and pauses < most:
+            if not pauses:
+                self.notify(f"the device is {burst.median_ms / usual_ms - 1:.0%} slower than it was; waiting")
+            self.sleep(_PAUSE_SECONDS)
+            pauses += 1
+            burst = session.burst(self.sentinel, self.protocol, number)
+        self.journal.append(None, self.sentinel.sha256, burst)
+        return pauses
 
     def _known(self) -> dict[str, Measurement | None]:
         measurements = self.journal.measurements()

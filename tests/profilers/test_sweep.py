@@ -31,6 +31,7 @@ PROTOCOL = Protocol(name="test", rounds=3, max_rounds=6, bursts_per_sentinel=2)
 MODELS = "abcde"
 SENTINEL = "c"  # of middling size
 TRUE_MS = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0, "e": 5.0}
+UNDISTURBED_BURSTS = len(MODELS) * PROTOCOL.rounds + 10  # with the sentinel's
 TimeOf = Callable[[str, int], float]  # sha256 of a model, how many bursts were taken before -> ms
 
 
@@ -77,7 +78,7 @@ class Board:
 
 
 def measured(board: Board, journal: Path, work: dict[str, Artifact] = WORK) -> dict[str, Measurement]:
-    return sweep(work, TARGET, PROTOCOL, journal, opener=board.open)
+    return sweep(work, TARGET, PROTOCOL, journal, opener=board.open, sleep=lambda seconds: None)
 
 
 def lines_of(journal: Path) -> list[dict[str, Any]]:
@@ -120,7 +121,7 @@ def test_the_sentinel_stands_before_between_and_after_the_bursts(journal: Path) 
 
 def test_a_noisy_model_is_measured_again_and_stays_flagged(journal: Path) -> None:
     def noisy(sha256: str, taken: int) -> float:
-        return TRUE_MS[sha256] * (1 + 0.2 * (taken % 3) if sha256 == "e" else 1)
+        return TRUE_MS[sha256] * (1 + 0.1 * (taken % 11) if sha256 == "e" else 1)
 
     found = measured(Board(noisy), journal)
     assert {key: len(each.bursts) for key, each in found.items()} == {"a": 3, "b": 3, "c": 3, "d": 3, "e": 6}
@@ -136,6 +137,25 @@ def test_a_model_that_settles_is_measured_no_further(journal: Path) -> None:
     assert PROTOCOL.rounds < len(found["e"].bursts) < PROTOCOL.max_rounds
 
 
+def test_a_device_that_is_slowed_down_is_given_time(journal: Path) -> None:
+    def slowed(sha256: str, taken: int) -> float:
+        return TRUE_MS[sha256] * (1.3 if 10 <= taken < 40 else 1)
+
+    slept, notes = list[float](), list[str]()
+    board = Board(slowed)
+    found = sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append, notify=notes.append)
+    assert {key: each.median_ms for key, each in found.items()} == TRUE_MS
+    assert len(board.bursts) <= UNDISTURBED_BURSTS + len(slept) + 2 * PROTOCOL.bursts_per_sentinel + 1
+    assert notes == ["the device is 30% slower than it was; waiting"]
+
+
+def test_a_device_that_stays_slower_is_not_waited_for_for_ever(journal: Path) -> None:
+    slept = list[float]()
+    board = Board(lambda sha256, taken: TRUE_MS[sha256] * (1.3 if taken >= 10 else 1))
+    sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append)
+    assert sum(pause > 0 for pause in slept) < 150
+
+
 @settings(max_examples=25)
 @given(begin=st.integers(1, 20), length=st.integers(1, 6))
 def test_bursts_of_a_time_when_all_was_slower_are_void_and_taken_again(
@@ -144,10 +164,10 @@ def test_bursts_of_a_time_when_all_was_slower_are_void_and_taken_again(
     def drifting(sha256: str, taken: int) -> float:
         return TRUE_MS[sha256] * (1.2 if begin <= taken < begin + length else 1)
 
-    journal = tmp_path_factory.mktemp("drift") / "j.jsonl"
-    found = measured(Board(drifting), journal)
+    board = Board(drifting)
+    found = measured(board, tmp_path_factory.mktemp("drift") / "j.jsonl")
     if length > 4:  # a shorter one may be told by too few neighbours
-        assert any(burst.void for each in found.values() for burst in each.bursts)
+        assert len(board.bursts) > UNDISTURBED_BURSTS
     assert all(sum(not burst.void for burst in each.bursts) >= PROTOCOL.rounds for each in found.values())
     assert {key: each.median_ms for key, each in found.items()} == TRUE_MS
 
@@ -289,7 +309,15 @@ def test_a_model_compiled_anew_is_measured_anew(journal: Path) -> None:
 
 def test_progress_ends_at_what_was_planned(journal: Path) -> None:
     told: list[tuple[int, int]] = []
-    sweep(WORK, TARGET, PROTOCOL, journal, opener=noisy_board(0).open, on_progress=lambda *both: told.append(both))
+    sweep(
+        WORK,
+        TARGET,
+        PROTOCOL,
+        journal,
+        opener=noisy_board(0).open,
+        on_progress=lambda *both: told.append(both),
+        sleep=lambda seconds: None,
+    )
     assert [done for done, _ in told] == list(range(1, len(told) + 1))
     assert told[0][1] == len(WORK) * PROTOCOL.rounds
     assert told[-1][0] == told[-1][1] == sum(slots(journal).values())
