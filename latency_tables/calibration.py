@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # standard deviations, relative to its cost alone.
 SCALE = 0.3  # a factor that all operations share
 # The rest is not known but weighed by the evidence: (what operations like it share, its own, the noise of a network).
-BELIEFS = tuple(product((0.02, 0.05, 0.1, 0.2), (0.01, 0.03, 0.08), (0.004, 0.008, 0.015, 0.03)))
+BELIEFS = tuple(product((0.02, 0.05, 0.1, 0.2), (0.01, 0.03, 0.08), (0.004, 0.008, 0.015, 0.03, 0.06)))
 # What an operation costs alone and not in a network, or the other way round, because of its call: standard deviation
 # over the time of the fastest operation. A network's own call may cost as much as that operation.
 CALL = 0.5

@@ -23,7 +23,7 @@ Opener = Callable[[Target, Notify], Session]
 # together by it, however the device's speed changed in between.
 SENTINEL = ""
 
-# A device that others, or heat, slow down is given time: at most as many pauses as bursts were taken, and these.
+# A device that others, or heat, slow down is given time: at most these pauses, and one more for every fourth burst.
 _PAUSE_SECONDS = 0.5
 _PAUSES = 100
 
@@ -130,7 +130,7 @@ class _Rounds:
                 done += 1
                 self.on_progress(done, planned)
                 if position % self.protocol.bursts_per_sentinel == 0 or position == len(due.keys):
-                    pauses += self._time_sentinel(session, due.number, _PAUSES + done - pauses)
+                    pauses += self._time_sentinel(session, due.number, _PAUSES + done // 4 - pauses)
 
     def _time_sentinel(self, session: Session, number: int, most: int) -> int:
         """Until it takes no longer than it did before; how many pauses that took, at most `most`."""
