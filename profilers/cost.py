@@ -28,14 +28,24 @@ class Cost:
         )
 
 
-def conv_bn(in_shape: Shape, out_shape: Shape, kernel: int, groups: int = 1) -> Cost:
-    """A convolution without bias, then batch normalisation (folded into a bias at inference)."""
-    weights = kernel * kernel * in_shape.channels * out_shape.channels // groups
+def conv(in_shape: Shape, out_shape: Shape, area: int, groups: int = 1) -> Cost:
+    """A convolution without bias; `area` is what its kernel covers, 9 for 3x3."""
+    weights = area * in_shape.channels * out_shape.channels // groups
     return Cost(
         macs=weights * out_shape.height * out_shape.width,
-        params=weights + 2 * out_shape.channels,
-        elements_moved=in_shape.elements + weights + out_shape.channels + out_shape.elements,
+        params=weights,
+        elements_moved=in_shape.elements + weights + out_shape.elements,
     )
+
+
+def conv_bn(in_shape: Shape, out_shape: Shape, kernel: int, groups: int = 1) -> Cost:
+    """A convolution without bias, then batch normalisation (folded into a bias at inference)."""
+    return conv(in_shape, out_shape, kernel * kernel, groups) + batch_norm(out_shape)
+
+
+def batch_norm(shape: Shape) -> Cost:
+    """Gamma and beta; folded, a bias of the convolution before it."""
+    return Cost(params=2 * shape.channels, elements_moved=shape.channels)
 
 
 def linear(in_features: int, out_features: int) -> Cost:
@@ -57,6 +67,11 @@ def squeeze_excite(shape: Shape, hidden: int) -> Cost:
     """Pool, two 1x1 convolutions with bias, and the product with the input."""
     product = Cost(elements_moved=2 * shape.elements + shape.channels)
     return global_pool(shape) + linear(shape.channels, hidden) + linear(hidden, shape.channels) + product
+
+
+def pool(in_shape: Shape, out_shape: Shape) -> Cost:
+    """A pool of small windows."""
+    return Cost(elements_moved=in_shape.elements + out_shape.elements)
 
 
 def residual_add(shape: Shape) -> Cost:

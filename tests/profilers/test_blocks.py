@@ -20,6 +20,12 @@ TEXTS = [
     "pool in=4x3x8",
     "identity in=4x4x8",
     "zero in=5x5x8 stride=2",
+    "reluconv in=8x8x4 out=8 kernel=3 stride=2",
+    "sepconv in=8x8x4 out=8 kernel=5 stride=2",
+    "dilconv in=8x8x4 out=8 stride=2",
+    "conv7x1 in=8x8x4 out=8 stride=2",
+    "reduce in=7x8x4 out=8",
+    "avgpool in=7x8x4 stride=2",
 ]
 
 

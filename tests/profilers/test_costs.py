@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from profilers.blocks import folded
+from profilers.cell_ops import AvgPool, Conv7x1, DilConv, MaxPool, Reduce, ReLUConv, SepConv
 from profilers.cost import Cost
 from profilers.op_spec import OpSpec
 from profilers.operations import Classifier, Conv, Identity, MBConv, Pool, Zero
@@ -25,10 +26,17 @@ ACTIVATIONS = st.sampled_from(["none", "relu", "relu6", "hswish"])
 STRIDES = st.integers(1, 2)
 CONVS = st.builds(Conv, CHANNELS, KERNELS, STRIDES, ACTIVATIONS)
 MBCONVS = st.builds(MBConv, CHANNELS, KERNELS, STRIDES, st.integers(1, 6), ACTIVATIONS, st.integers(0, 4))
+CELL_OPS = (
+    st.one_of(*(st.builds(each, CHANNELS, KERNELS, STRIDES) for each in (ReLUConv, SepConv, DilConv)))
+    | st.one_of(*(st.builds(each, KERNELS, STRIDES) for each in (MaxPool, AvgPool)))
+    | st.builds(Conv7x1, CHANNELS, STRIDES)
+    | st.builds(Reduce, st.integers(2, 8))
+)
 SPECS = st.builds(
     OpSpec,
     CONVS
     | MBCONVS
+    | CELL_OPS
     | st.builds(Classifier, CHANNELS)
     | st.sampled_from([Pool(), Identity()])
     | st.builds(Zero, STRIDES),
@@ -44,6 +52,7 @@ KERNELS_OF_A_FUSED_MODULE = {
     torch.ops.aten.addmm.default,
     torch.ops.aten.mean.dim,
     torch.ops.aten.avg_pool2d.default,
+    torch.ops.aten.max_pool2d_with_indices.default,
     torch.ops.aten.mul.Tensor,
     torch.ops.aten.add.Tensor,
 }
@@ -61,7 +70,8 @@ class ElementsMoved(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> object:
         result = func(*args, **(kwargs or {}))  # type: ignore[operator]
         if func in KERNELS_OF_A_FUSED_MODULE:
-            self.elements += sum(value.numel() for value in (*args, result) if isinstance(value, Tensor))
+            given = result[0] if isinstance(result, tuple) else result  # a pool also tells where it found the largest
+            self.elements += sum(value.numel() for value in (*args, given) if isinstance(value, Tensor))
         return result
 
 

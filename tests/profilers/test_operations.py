@@ -23,7 +23,7 @@ def values_of(name: str, hint: object) -> st.SearchStrategy[object]:
     """What a field of an operation may hold, by its name and type."""
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
-    return st.sampled_from([1, 3, 5, 7]) if name == "kernel" else st.integers(1, 512)
+    return st.sampled_from([1, 3, 5, 7]) if name == "kernel" else st.integers(2, 512)
 
 
 def operations_of(cls: type[Operation]) -> st.SearchStrategy[Operation]:
@@ -71,8 +71,8 @@ def problem_of(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no operation ''; there are classifier, conv"),
-        ("sepconv in=8x8x3", "no operation 'sepconv'; there are classifier, conv"),
+        ("", "no operation ''; there are add, avgpool, classifier, concat, conv"),
+        ("deconv in=8x8x3", "no operation 'deconv'; there are add, avgpool, classifier"),
         ("conv out=8", "in= is missing"),
         ("conv in=8x8x3", "out= is missing"),
         ("conv in=8x8 out=8", "'8x8' is not a shape"),
@@ -133,7 +133,15 @@ def test_an_operation_of_a_users_own_is_one_dataclass() -> None:
     assert (str(spec), spec.bytes_moved()) == ("repeat in=8x8x3 times=2", 4 * (192 + 384))
 
 
-@given(SPECS)
+def takes_its_input(spec: OpSpec) -> bool:
+    """Some operations are for vectors, or for as many channels as make equal groups."""
+    try:
+        return spec.cost.elements_moved >= 0
+    except ValueError:
+        return False
+
+
+@given(SPECS.filter(takes_its_input))
 def test_free_operations_cost_nothing_and_the_others_something(spec: OpSpec) -> None:
     assert (spec.cost == Cost()) == spec.free
     assert spec.bytes_moved() == 4 * spec.cost.elements_moved
