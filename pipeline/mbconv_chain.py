@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from pipeline.space import Layer, SpaceError
-from profilers.op_spec import OpSpec
+from pipeline.chain import chain_layers, check_numbers, check_stages, scaled
+from pipeline.space import Layer
 from profilers.operation import Operation
 from profilers.operations import Classifier, Conv, Identity, MBConv
-from profilers.shape import Shape, make_divisible
-
-LARGEST = 65536  # of any size or count: more is a slip of the keyboard
+from profilers.shape import Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,25 +36,11 @@ class MBConvChain:
     head: int = 1280
 
     def __post_init__(self) -> None:
-        if not 0 < self.width <= 10:
-            raise SpaceError(f"width={self.width} must be above 0 and at most 10")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            numbers = value if isinstance(value, tuple) else (value,)
-            if field.name != "width" and not all(1 <= number <= LARGEST for number in numbers):
-                raise SpaceError(f"{field.name}={value} must be from 1 to {LARGEST}")
-        if not len(self.widths) == len(self.depths) == len(self.strides):
-            counts = f"{len(self.widths)}, {len(self.depths)} and {len(self.strides)}"
-            raise SpaceError(f"widths, depths and strides describe {counts} stages; give as many of each")
+        check_numbers(self)
+        check_stages(widths=self.widths, depths=self.depths, strides=self.strides)
 
     def layers(self) -> tuple[Layer, ...]:
-        shape = Shape(self.resolution, self.resolution, self.channels)
-        layers: list[Layer] = []
-        for name, operations in self._operations():
-            specs = [OpSpec(operation, shape) for operation in operations]
-            shape = specs[0].out_shape
-            layers.append(Layer(name, tuple(spec for spec in specs if spec.out_shape == shape)))
-        return tuple(layers)
+        return chain_layers(Shape(self.resolution, self.resolution, self.channels), self._operations())
 
     def _operations(self) -> Iterator[tuple[str, list[Operation]]]:
         """Name and operations of each layer, those that will not keep to its output shape included."""
@@ -74,4 +58,4 @@ class MBConvChain:
         return [MBConv(out, kernel=k, stride=stride, expand=e) for e in self.expands for k in self.kernels]
 
     def _scaled(self, channels: int) -> int:
-        return channels if self.width == 1 else make_divisible(channels * self.width)
+        return scaled(channels, self.width)
