@@ -108,6 +108,6 @@ def _costs_ms(ops: Sequence[OpSpec], table: LatencyTable) -> list[float]:
 
 
 def _family(table: LatencyTable) -> str:
-    """Devices that differ in threads or batch are one: either tells much about the other."""
-    target = table.target
-    return f"{target.device} {target.runtime} {target.accelerator} {target.precision}"
+    """Targets that differ in threads or batch are one: either tells much about the other."""
+    target, cpu = table.target, table.environment.facts.get("cpu", "")
+    return f"{target.device} {cpu} {target.runtime} {target.accelerator} {target.precision}"

@@ -36,19 +36,6 @@ def spaces(json: Json = False) -> None:
     show(described, json, text)
 
 
-def count(
-    network: Annotated[str, typer.Argument(help="A published network, or an architecture file.", metavar="NAME|FILE")],
-    json: Json = False,
-) -> None:
-    """Print parameters and MACs of a network."""
-    from pipeline.published import load_network
-
-    architecture = load_network(network)
-    counts = {"params": architecture.params, "macs": architecture.macs}
-    found = {"network": network, "space": architecture.space.name, **counts}
-    show(found, json, lambda: facts(found | {name: f"{value:,}" for name, value in counts.items()}))
-
-
 def profile(
     target: Annotated[list[str], typer.Option(help="Where to measure, as in local:litert?threads=2; may be repeated.")],
     space: Annotated[str | None, typer.Option(help="Measure every operation of this search space.")] = None,
@@ -58,8 +45,9 @@ def profile(
     ] = None,
     protocol: Annotated[str, typer.Option(help="quick, standard or final.")] = "standard",
     networks: Annotated[
-        int, typer.Option(help="Whole networks to calibrate the table with, at most; fewer where they suffice.", min=0)
-    ] = 24,
+        int | None,
+        typer.Option(help="Whole networks to calibrate with, at most, 24 by default; fewer where they suffice.", min=0),
+    ] = None,
     like: Annotated[
         list[Path] | None,
         typer.Option(help="Infer from this table of another device what is not measured; may be repeated."),
@@ -80,6 +68,8 @@ def profile(
         raise typer.BadParameter("give --space, --op, or both")
     if measurements is not None and not like:
         raise typer.BadParameter("--measurements counts what is measured with --like; give a TABLE to be like")
+    if networks is not None and like:
+        raise typer.BadParameter("--like chooses itself what to measure: --measurements says how much in all")
     if output is not None and len(target) > 1:
         raise typer.BadParameter("-o names one table, but several targets are given")
     folder = Path("tables") / (space or "operations").replace("?", "-").replace("&", "-")
@@ -88,7 +78,7 @@ def profile(
         if like:
             measured = _profile_like(like, space, op or [], paths, protocol, measurements or 10, bars)
         else:
-            measured = measure(_workload(space, op or [], networks), paths, protocol_named(protocol), watch=bars)
+            measured = measure(_workload(space, op or [], 24 if networks is None else networks), paths, protocol_named(protocol), watch=bars)
     found = [_summary(table) for table in measured.values()]
 
     def text() -> None:

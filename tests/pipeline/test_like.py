@@ -81,6 +81,7 @@ def test_a_whole_space_is_inferred_or_nothing(others: list[str | Path], millis: 
         [],
         ["--op", "classifier in=1x1x8 out=2"],
         ["--space", "mbconv-8", "--op", "classifier in=1x1x8 out=2"],
+        ["--space", "mbconv-8", "--networks", "8"],
     ):
         ended = millis("profile", "--target", "local:onnxruntime", *others, *words)
         assert ended.exit_code == 2 and "Traceback" not in ended.stderr
