@@ -27,10 +27,12 @@ class SupernetCost:
         return self.fixed_ms + (probability * self.cost_ms).sum()
 
 
-def supernet_cost(table: LatencyTable, fixed: Sequence[OpSpec], decisions: Sequence[Sequence[OpSpec]]) -> SupernetCost:
-    """The calibrated costs of fixed operations and of each decision's candidates; raises MissingOpError."""
+def supernet_cost(
+    table: LatencyTable, fixed: Sequence[OpSpec], decisions: Sequence[Sequence[Sequence[OpSpec]]]
+) -> SupernetCost:
+    """The calibrated costs of fixed operations, and of what each decision's candidates add; raises MissingOpError."""
     widest = max((len(candidates) for candidates in decisions), default=1)
     cost_ms = torch.zeros(len(decisions), widest)
     for row, candidates in enumerate(decisions):
-        cost_ms[row, : len(candidates)] = torch.tensor([table.op_ms(op) for op in candidates])
+        cost_ms[row, : len(candidates)] = torch.tensor([sum(map(table.op_ms, ops), 0.0) for ops in candidates])
     return SupernetCost(fixed_ms=table.network_ms(fixed), cost_ms=cost_ms)

@@ -24,7 +24,7 @@ class Alpha:
 
         Raises SpaceError for a space without a decision.
         """
-        sizes = [len(layer.candidates) for layer in space.decisions]
+        sizes = [len(layer.labels) for layer in space.decisions]
         if not sizes:
             raise SpaceError(f"space {space.name}: it leaves nothing open, so there is nothing to search")
         exists = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]

@@ -8,74 +8,102 @@ from pathlib import Path
 from random import Random
 from typing import ClassVar
 
-from pipeline.space import SearchSpace, SpaceError
+from pipeline.rules import check_choices, ruled
+from pipeline.space import NONE, SearchSpace, SpaceError
 from pipeline.spaces import parse_space
 from profilers.errors import FileError
 from profilers.files import read_json, write_json
+from profilers.graph import Graph
 from profilers.op_spec import OpSpec
 
-# Version of the architecture file. 1: space, choices by layer name and label.
+# Version of the architecture file. 1: space, choices by name and label of the decisions that are kept.
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A space and, for each of its decisions in order, the index of the candidate chosen."""
+    """A space and, for each of its decisions in order, the place of the label chosen."""
 
     space: SearchSpace
     choices: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        decisions = self.space.decisions
-        if len(self.choices) != len(decisions):
-            raise SpaceError(f"{self.space.name}: {len(self.choices)} choices for {len(decisions)} decisions")
-        for choice, layer in zip(self.choices, decisions, strict=True):
-            if not 0 <= choice < len(layer.candidates):
-                raise SpaceError(f"{layer.name}: choice {choice} of {len(layer.candidates)} candidates")
+        check_choices(self.space, self.choices)
 
     @staticmethod
     def random(space: SearchSpace, rng: Random) -> Architecture:
-        """Every decision drawn on its own, every candidate equally likely: uniform over the space."""
-        return Architecture(space, tuple(rng.randrange(len(layer.candidates)) for layer in space.decisions))
+        """Uniform over the space."""
+        return Architecture(space, space.random(rng))
 
     @staticmethod
     def uniform(space: SearchSpace, label: str) -> Architecture:
         """The candidate of that label everywhere; raises SpaceError where a decision has none."""
-        return Architecture(space, tuple(layer.index(label) for layer in space.decisions))
+        return Architecture(space, tuple(decision.index(label) for decision in space.decisions))
 
     @staticmethod
     def from_labels(space: SearchSpace, labels: Mapping[str, str]) -> Architecture:
-        """The candidate named for each decision; raises SpaceError for a layer or a label too many or missing."""
-        decisions = {layer.name: layer for layer in space.decisions}
+        """The label named for each decision; those that a rule may drop are dropped where they are not named.
+
+        Raises SpaceError for a decision or a label too many or missing, and where a rule is broken.
+        """
+        decisions = {decision.name: decision for decision in space.decisions}
         for name in labels:
             if name not in decisions:
                 raise SpaceError(f"{name}: {space.name} decides no such layer; it decides {', '.join(decisions)}")
-        for name, layer in decisions.items():
-            if name not in labels:
-                raise SpaceError(f"{name}: missing; choose one of {', '.join(layer.labels)}")
-        return Architecture(space, tuple(layer.index(labels[name]) for name, layer in decisions.items()))
+        chosen = dict.fromkeys((space.decisions[place].name for place in ruled(space)), NONE) | dict(labels)
+        for name, decision in decisions.items():
+            if name not in chosen:
+                raise SpaceError(f"{name}: missing; choose one of {', '.join(decision.labels)}")
+        return Architecture(space, tuple(decision.index(chosen[name]) for name, decision in decisions.items()))
 
     @property
     def labels(self) -> dict[str, str]:
-        """Layer name -> label of the candidate chosen, for the decisions only."""
+        """Decision name -> label chosen."""
         decided = zip(self.space.decisions, self.choices, strict=True)
-        return {layer.name: layer.labels[choice] for layer, choice in decided}
+        return {decision.name: decision.labels[choice] for decision, choice in decided}
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The same without the decisions that rules dropped: enough to tell the network by."""
+        dropped = {self.space.decisions[place].name for place in ruled(self.space)}
+        return {name: label for name, label in self.labels.items() if label != NONE or name not in dropped}
+
+    @property
+    def text(self) -> str:
+        """One line that tells the network within its space: labels, and which decisions a rule has kept."""
+        bound = {self.space.decisions[place].name for place in ruled(self.space)}
+        return " ".join(f"{name}={label}" if name in bound else label for name, label in self.kept.items())
+
+    @staticmethod
+    def parse(space: SearchSpace, text: str) -> Architecture:
+        """Read the text again; raises SpaceError where it tells no network of the space."""
+        words = text.split()
+        named = dict(word.split("=", 1) for word in words if "=" in word)
+        others = [word for word in words if "=" not in word]
+        bound = ruled(space)
+        free = [decision.name for place, decision in enumerate(space.decisions) if place not in bound]
+        if len(others) != len(free):
+            raise SpaceError(f"{space.name}: {len(others)} choices for {len(free)} decisions")
+        return Architecture.from_labels(space, named | dict(zip(free, others, strict=True)))
+
+    def graph(self) -> Graph:
+        """The network: the only place where it is put together."""
+        return self.space.graph(self.choices)
 
     def ops(self) -> tuple[OpSpec, ...]:
-        """One operation per layer of the space, fixed and free ones included. The only walk over a network."""
-        choices = iter(self.choices)
-        return tuple(layer.candidates[next(choices) if len(layer.candidates) > 1 else 0] for layer in self.space.layers)
+        """The operations of the network in order, fixed and free ones included."""
+        return self.graph().ops()
 
     @property
     def macs(self) -> int:
-        return sum(spec.macs for spec in self.ops())
+        return self.graph().macs
 
     @property
     def params(self) -> int:
-        return sum(spec.params for spec in self.ops())
+        return self.graph().params
 
     def save(self, path: Path) -> None:
-        write_json(path, {"schema": SCHEMA, "space": self.space.name, "choices": self.labels})
+        write_json(path, {"schema": SCHEMA, "space": self.space.name, "choices": self.kept})
 
     @staticmethod
     def load(path: Path) -> Architecture:

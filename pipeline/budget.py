@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
 from latency_tables.table import LatencyTable
 from pipeline.architecture import Architecture
+from pipeline.rules import best_choices
 from pipeline.space import SearchSpace
 from profilers.errors import MillisError
 from profilers.target import Target
@@ -72,12 +74,16 @@ class Reach:
 
     @staticmethod
     def of(space: SearchSpace, table: LatencyTable) -> Reach:
-        """Latency is a sum over layers, so the extremes are found layer by layer. Raises MissingOpError."""
-        costs = [[table.op_ms(op) for op in layer.candidates] for layer in space.layers]
-        base_ms = table.network_ms(())
+        """Latency is a sum, so the extremes are found decision by decision. Raises MissingOpError."""
+        added_ms = [[sum(map(table.op_ms, ops)) for ops in decision.ops] for decision in space.decisions]
+        always_ms = table.network_ms(space.fixed)
+
+        def total_ms(choices: Sequence[int]) -> float:
+            return always_ms + sum(row[choice] for row, choice in zip(added_ms, choices, strict=True))
+
         return Reach(
-            fastest_ms=base_ms + sum(map(min, costs)),
-            slowest_ms=base_ms + sum(map(max, costs)),
+            fastest_ms=total_ms(best_choices(space, [[-ms for ms in row] for row in added_ms])),
+            slowest_ms=total_ms(best_choices(space, added_ms)),
         )
 
 

@@ -7,9 +7,11 @@ the table was calibrated with are measured again.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean
 from typing import TYPE_CHECKING
@@ -18,13 +20,14 @@ from latency_tables.accuracy import Accuracy, accuracy
 from latency_tables.calibration import MeasuredNetwork, Prediction
 from latency_tables.table import Latency, LatencyTable
 from pipeline.architecture import Architecture
-from pipeline.profiling import compile_job, network_name
+from pipeline.profiling import compile_job, network_name, network_named
 from pipeline.space import SearchSpace, SpaceError
 from pipeline.spaces import parse_space
 from pipeline.watcher import Watcher
 from profilers.compile_cache import compile_all
 from profilers.devices import require_device
 from profilers.errors import TargetError
+from profilers.graph import Graph
 from profilers.measurement import Measurement, Verdict
 from profilers.op_spec import OpSpec
 from profilers.protocol import IMPORTED, Protocol
@@ -143,9 +146,9 @@ def check_table(
     require_device(table.target)
     networks = fresh_networks(space, count, seed, known=(network.ops for network in table.networks))
     predictions = [table.predict(network.ops()) for network in networks]
-    fresh = {network_name(network): network.ops() for network in networks}
-    known = {f"known {network.name}": network for network in _spread(table.networks, _KNOWN)}
-    artifacts = _compiled(fresh | {name: network.ops for name, network in known.items()}, table.target, watch, cache)
+    fresh = {network_name(network): network.graph() for network in networks}
+    known = {f"known {each.name}": each for each in _spread(_rebuilt(table.networks, space), _KNOWN)}
+    artifacts = _compiled(fresh | {name: each.graph for name, each in known.items()}, table.target, watch, cache)
     first = _measured(table, protocol, artifacts, journals[0], watch, str(table.target))
     again = _measured(
         table, protocol, {name: artifacts[name] for name in fresh}, journals[1], watch, f"{table.target} again"
@@ -162,7 +165,7 @@ def check_table(
         )
         for name, network, prediction in zip(fresh, networks, predictions, strict=True)
     )
-    known_ms = tuple((network.measured_ms, _ms(table, first[name])) for name, network in known.items())
+    known_ms = tuple((each.measured_ms, _ms(table, first[name])) for name, each in known.items())
     return TableCheck(table=table, space=space.name, seed=seed, protocol=protocol, networks=checked, known_ms=known_ms)
 
 
@@ -212,7 +215,28 @@ def _without_free(ops: Iterable[OpSpec]) -> Chain:
     return tuple(op for op in ops if not op.free)
 
 
-def _spread(networks: Sequence[MeasuredNetwork], most: int) -> list[MeasuredNetwork]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A network of the table, put together again."""
+
+    name: str
+    graph: Graph
+    measured_ms: float
+
+
+def _rebuilt(networks: Iterable[MeasuredNetwork], space: SearchSpace) -> list[_Known]:
+    """A table tells the operations of a network; they are its graph where they make a chain, else its name is."""
+    found = []
+    for network in networks:
+        named = network_named(network.name, space)
+        if named is not None and Counter(_without_free(named.ops())) == Counter(network.ops):
+            found.append(_Known(network.name, named.graph(), network.measured_ms))
+        elif all(before.out_shape == after.in_shape for before, after in pairwise(network.ops)):
+            found.append(_Known(network.name, Graph.chain(network.ops), network.measured_ms))
+    return found
+
+
+def _spread(networks: Sequence[_Known], most: int) -> list[_Known]:
     """Evenly from the fastest to the slowest."""
     ordered = sorted(networks, key=lambda network: network.measured_ms)
     if len(ordered) <= most:
@@ -220,16 +244,16 @@ def _spread(networks: Sequence[MeasuredNetwork], most: int) -> list[MeasuredNetw
     return [ordered[round(place * (len(ordered) - 1) / (most - 1))] for place in range(most)]
 
 
-def _compiled(chains: Mapping[str, Chain], target: Target, watch: Watcher, cache: Path | None) -> dict[str, Artifact]:
+def _compiled(graphs: Mapping[str, Graph], target: Target, watch: Watcher, cache: Path | None) -> dict[str, Artifact]:
     artifacts: dict[str, Artifact] = {}
-    names = list(chains)
+    names = list(graphs)
     for start in range(0, len(names), _AT_ONCE):
         jobs = {
-            name: compile_job(chains[name], target.runtime, batch=target.batch, precision=target.precision)
+            name: compile_job(graphs[name], target.runtime, batch=target.batch, precision=target.precision)
             for name in names[start : start + _AT_ONCE]
         }
         artifacts |= compile_all(jobs, cache=cache)
-        watch.progress("compile", len(artifacts), len(chains))
+        watch.progress("compile", len(artifacts), len(graphs))
     return artifacts
 
 

@@ -1,8 +1,11 @@
 """Deriving a network: the most probable one that meets every budget, exactly.
 
 A multiple-choice knapsack: one candidate per decision, total log-probability as large as possible, latency within
-budget on every target. Solved to optimality by mixed-integer programming, also where the budget is to be kept with a
-confidence.
+budget on every target, as many decisions kept as the rules of the space say. Solved to optimality by mixed-integer
+programming, also where the budget is to be kept with a confidence.
+
+A decision that a rule drops scores nothing. So `none` takes part in a softmax, and weakens what it stands beside, but
+is no choice of its own: without a budget the result is what DARTS derives (arXiv:1806.09055, section 2.4).
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal
-from pipeline.space import SearchSpace
+from pipeline.rules import best_choices, ruled
+from pipeline.space import NONE, SearchSpace
 from profilers.op_spec import OpSpec
 
 if TYPE_CHECKING:
@@ -37,8 +41,12 @@ def derive(
 
     Raises BudgetError where no architecture meets the budgets, MissingOpError where a table lacks an operation.
     """
+    scores = [_scores(space, place, log_probability) for place in range(len(space.decisions))]
     within = [_predicted(space, goal, at_least if i == 0 else 0.0) for i, goal in enumerate(goals)]
-    while (architecture := _solve(space, log_probability, within)) is not None:
+    unbounded = Architecture(space, best_choices(space, scores))
+    if _keeps(unbounded, goals, at_least):
+        return unbounded
+    while (architecture := _solve(space, scores, within)) is not None:
         missed = [goal for goal in goals if not goal.is_met_by(architecture)]
         if not missed:
             return architecture
@@ -49,23 +57,35 @@ def derive(
 
 def require_feasible(space: SearchSpace, goals: Sequence[Goal]) -> None:
     """Raise BudgetError where no architecture meets the budgets, each of them and all together."""
-    derive(space, {layer.name: dict.fromkeys(layer.labels, 0.0) for layer in space.decisions}, goals)
+    derive(space, {decision.name: dict.fromkeys(decision.labels, 0.0) for decision in space.decisions}, goals)
+
+
+def _scores(space: SearchSpace, place: int, log_probability: LogProbability) -> list[float]:
+    """Of the labels of a decision."""
+    decision = space.decisions[place]
+    drops = NONE if place in ruled(space) else None
+    return [0.0 if label == drops else log_probability[decision.name][label] for label in decision.labels]
+
+
+def _keeps(architecture: Architecture, goals: Sequence[Goal], at_least: float) -> bool:
+    if at_least and goals[0].table.network_ms(architecture.ops()) < at_least * goals[0].budget_ms:
+        return False
+    return all(goal.is_met_by(architecture) for goal in goals)
 
 
 def _solve(
-    space: SearchSpace, log_probability: LogProbability, within: Sequence[LinearConstraint]
+    space: SearchSpace, scores: Sequence[Sequence[float]], within: Sequence[LinearConstraint]
 ) -> Architecture | None:
     """The solver's optimum, or None where it finds no solution."""
     import numpy as np
     from scipy.optimize import Bounds, milp
 
-    if not space.decisions:
-        fits = all(np.all(each.lb <= 0) and np.all(each.ub >= 0) for each in within)
-        return Architecture(space, ()) if fits else None
-    objective = [-log_probability[layer.name][label] for layer in space.decisions for label in layer.labels]
+    if not space.decisions:  # the one network there is was found wanting
+        return None
+    objective = [-score for row in scores for score in row]
     solved = milp(
         np.array(objective),
-        constraints=[_one_each(space), *within],
+        constraints=[_one_each(space), *_as_ruled(space), *within],
         bounds=Bounds(0, 1),
         integrality=np.ones(len(objective)),
         options={"mip_rel_gap": 0.0},
@@ -78,9 +98,22 @@ def _one_each(space: SearchSpace) -> LinearConstraint:
     import numpy as np
     from scipy.optimize import LinearConstraint
 
-    sizes = [len(layer.candidates) for layer in space.decisions]
+    sizes = [len(decision.labels) for decision in space.decisions]
     rows = np.repeat(np.eye(len(sizes)), sizes, axis=1)
     return LinearConstraint(rows, 1, 1)
+
+
+def _as_ruled(space: SearchSpace) -> list[LinearConstraint]:
+    """Each rule keeps as many decisions as it says."""
+    import numpy as np
+    from scipy.optimize import LinearConstraint
+
+    keeps = np.array([label != NONE for decision in space.decisions for label in decision.labels])
+    owner = np.repeat(np.arange(len(space.decisions)), [len(decision.labels) for decision in space.decisions])
+    return [
+        LinearConstraint((keeps & np.isin(owner, rule.decisions)).astype(float)[None, :], rule.kept, rule.kept)
+        for rule in space.rules
+    ]
 
 
 def _other_than(architecture: Architecture) -> LinearConstraint:
@@ -89,7 +122,7 @@ def _other_than(architecture: Architecture) -> LinearConstraint:
     from scipy.optimize import LinearConstraint
 
     decided = zip(architecture.choices, architecture.space.decisions, strict=True)
-    chosen = np.concatenate([np.eye(len(layer.candidates))[choice] for choice, layer in decided])
+    chosen = np.concatenate([np.eye(len(decision.labels))[choice] for choice, decision in decided])
     return LinearConstraint(chosen[None, :], 0, len(architecture.choices) - 1)
 
 
@@ -113,8 +146,9 @@ def _bounded(
     import numpy as np
     from scipy.optimize import LinearConstraint
 
-    share = np.array([cost_ms(op) for layer in space.decisions for op in layer.candidates]) / goal.budget_ms
-    always_ms = base_ms + sum(cost_ms(layer.candidates[0]) for layer in space.layers if len(layer.candidates) == 1)
+    added_ms = [sum(map(cost_ms, ops)) for decision in space.decisions for ops in decision.ops]
+    share = np.array(added_ms) / goal.budget_ms
+    always_ms = base_ms + sum(map(cost_ms, space.fixed))
     fixed = always_ms / goal.budget_ms
     return LinearConstraint(share[None, :], least - fixed, most - fixed)
 
@@ -122,10 +156,10 @@ def _bounded(
 def _choices(space: SearchSpace, solution: Sequence[float]) -> tuple[int, ...]:
     choices = []
     start = 0
-    for layer in space.decisions:
-        taken = solution[start : start + len(layer.candidates)]
+    for decision in space.decisions:
+        taken = solution[start : start + len(decision.labels)]
         choices.append(max(range(len(taken)), key=lambda k: taken[k]))
-        start += len(layer.candidates)
+        start += len(decision.labels)
     return tuple(choices)
 
 
@@ -144,8 +178,8 @@ def _unreachable(space: SearchSpace, goals: Sequence[Goal]) -> str:
 
 def _fastest_ms(space: SearchSpace, goal: Goal) -> float:
     """What counts for the goal, of the network that is predicted to be the fastest."""
-    costs = [[goal.table.op_ms(op) for op in layer.candidates] for layer in space.decisions]
-    return goal.latency_ms(Architecture(space, tuple(each.index(min(each)) for each in costs)))
+    saved_ms = [[-sum(map(goal.table.op_ms, ops)) for ops in decision.ops] for decision in space.decisions]
+    return goal.latency_ms(Architecture(space, best_choices(space, saved_ms)))
 
 
 def _with(goal: Goal) -> str:

@@ -19,6 +19,7 @@ from pipeline.space import SearchSpace
 from pipeline.watcher import Watcher
 from profilers.compile_cache import compile_all
 from profilers.devices import require_device
+from profilers.graph import Graph
 from profilers.measurement import Measurement
 from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
@@ -67,11 +68,13 @@ def profile_like(
 class _Choice:
     """What may be measured, by the name it is measured under; each also as a sum of costs, a row of [M, D].
 
+    `chains` are the operations of each, those of the networks that the table holds among them; `graphs` are the others.
     `usual`, [T, D], are the networks whose predictions are to be narrow.
     """
 
     unmeasured: Unmeasured
     chains: Mapping[str, tuple[OpSpec, ...]]
+    graphs: Mapping[str, Graph]
     rows: NDArray[float64]
     usual: NDArray[float64]
 
@@ -83,11 +86,12 @@ class _Choice:
         alone = {str(op): (op,) for op in unmeasured.ops}
         told = known.networks if known is not None else ()
         networks = {network.name: network.ops for network in told if set(unmeasured.ops).issuperset(network.ops)}
-        for lean in LEANS:
-            networks |= {network_name(each): each.ops() for each in random_networks(space, lean)}
+        drawn = {network_name(each): each.graph() for lean in LEANS for each in random_networks(space, lean)}
+        networks |= {name: graph.ops() for name, graph in drawn.items()}
         return _Choice(
             unmeasured=unmeasured,
             chains=alone | networks,
+            graphs={name: Graph.chain(ops) for name, ops in alone.items()} | drawn,
             rows=np.array([*map(unmeasured.alone, unmeasured.ops), *map(unmeasured.network, networks.values())]),
             usual=np.array([unmeasured.network(network.ops()) for network in random_networks(space)]),
         )
@@ -124,12 +128,12 @@ class _Bench:
     cache: Path | None
     measured: dict[str, Measurement] = field(default_factory=dict)
 
-    def measure(self, chains: dict[str, tuple[OpSpec, ...]]) -> None:
+    def measure(self, graphs: dict[str, Graph]) -> None:
         """Add these; what was measured before is read anew: by now the device's own speed is known better."""
-        target, sentinel = self.target, {SENTINEL: (Workload.of(self.space, networks=0).sentinel,)}
+        target, sentinel = self.target, Graph.chain((Workload.of(self.space, networks=0).sentinel,))
         jobs = {
-            name: compile_job(chain, target.runtime, batch=target.batch, precision=target.precision)
-            for name, chain in (chains | sentinel).items()
+            name: compile_job(graph, target.runtime, batch=target.batch, precision=target.precision)
+            for name, graph in (graphs | {SENTINEL: sentinel}).items()
         }
         work = compile_all(jobs, cache=self.cache, on_progress=partial(self.watch.progress, f"compile for {target}"))
         on_progress = partial(self.watch.progress, str(target))
@@ -145,7 +149,7 @@ def _inferred(choice: _Choice, bench: _Bench, known: LatencyTable | None, measur
 
     def measure(batch: Sequence[int]) -> dict[int, float]:
         wanted = [*bench.measured, *(names[place] for place in batch)]
-        bench.measure({name: choice.chains[name] for name in wanted})
+        bench.measure({name: choice.graphs[name] for name in wanted})
         statistic = bench.protocol.statistic
         return {names.index(name): Latency.of(each).ms(statistic) for name, each in bench.measured.items()}
 

@@ -14,16 +14,19 @@ from latency_tables.informative import most_informative, typical_doubt, typical_
 from latency_tables.table import LatencyTable, build_table
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
+from pipeline.rules import open_labels
 from pipeline.side_by_side import side_by_side
-from pipeline.space import SearchSpace
+from pipeline.space import SearchSpace, SpaceError
 from pipeline.watcher import Watcher
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import require_device
 from profilers.errors import EnvironmentMismatchError
+from profilers.graph import Graph
 from profilers.measurement import Measurement
 from profilers.op_spec import OpSpec
 from profilers.precision import Precision
 from profilers.protocol import Protocol
+from profilers.shape import Shape
 from profilers.sweep import SENTINEL, sweep
 from profilers.target import Target
 
@@ -40,6 +43,7 @@ NARROW = 0.025
 LITTLE_DOUBT = 0.5
 # The random networks among which those to be measured are chosen, and those whose predictions are to be narrow.
 CANDIDATES = 200
+_NETWORK = "network"  # begins the name of one among what is measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +102,22 @@ class Batch:
     ops: tuple[OpSpec, ...] = ()
     networks: tuple[Architecture, ...] = ()
 
-    def chains(self) -> dict[str, tuple[OpSpec, ...]]:
+    def graphs(self) -> dict[str, Graph]:
         """Everything to compile by the name it is measured under."""
-        named = {str(op): (op,) for op in self.ops}
-        return named | {network_name(architecture): architecture.ops() for architecture in self.networks}
+        named = {str(op): Graph.chain((op,)) for op in self.ops}
+        return named | {network_name(architecture): architecture.graph() for architecture in self.networks}
 
 
 def network_name(architecture: Architecture) -> str:
-    return "network " + " ".join(architecture.labels.values())
+    return f"{_NETWORK} {architecture.text}"
+
+
+def network_named(name: str, space: SearchSpace) -> Architecture | None:
+    """The architecture of that name, where it is one of the space."""
+    try:
+        return Architecture.parse(space, name.removeprefix(_NETWORK))
+    except SpaceError:
+        return None
 
 
 def _guessed_ms(op: OpSpec) -> float:
@@ -119,16 +131,18 @@ def random_networks(space: SearchSpace, lean: float = 0.5) -> list[Architecture]
     They lean to candidates of few MACs for `lean` below 0.5, to many above; at 0 and 1 they are the extremes.
     """
     rng = random.Random(f"{space.name} {lean}")
-    ranked = [
-        sorted(range(len(d.candidates)), key=[op.macs for op in d.candidates].__getitem__) for d in space.decisions
-    ]
-    drawn = (tuple(_leaning(ranks, lean, rng) for ranks in ranked) for _ in range(CANDIDATES))
-    return [Architecture(space, choices) for choices in dict.fromkeys(drawn)]
+    macs = [[sum(op.macs for op in ops) for ops in decision.ops] for decision in space.decisions]
+
+    def draw() -> tuple[int, ...]:
+        labels = zip(open_labels(space, rng), macs, strict=True)
+        return tuple(_leaning(sorted(each, key=row.__getitem__), lean, rng) for each, row in labels)
+
+    return [Architecture(space, choices) for choices in dict.fromkeys(draw() for _ in range(CANDIDATES))]
 
 
 def _leaning(ranked: Sequence[int], lean: float, rng: random.Random) -> int:
     last = len(ranked) - 1
-    if lean in {0.0, 1.0}:
+    if lean in {0.0, 1.0} or not last:
         return ranked[round(lean * last)]
     weights = [((1 - lean) ** 2 * (last - rank) + lean**2 * rank) ** 3 for rank in range(len(ranked))]
     return rng.choices(ranked, None if lean == 0.5 else weights)[0]
@@ -169,7 +183,7 @@ def profile(
 
 def _missing(workload: Workload, known: Mapping[Target, LatencyTable | None]) -> dict[Target, Batch]:
     batches = {target: workload.missing(table) for target, table in known.items()}
-    return {target: batch for target, batch in batches.items() if batch.chains()}
+    return {target: batch for target, batch in batches.items() if batch.graphs()}
 
 
 def known_table(target: Target, path: Path, protocol: Protocol) -> LatencyTable | None:
@@ -191,29 +205,27 @@ def journal_of(table: Path) -> Path:
 
 
 def compile_job(
-    chain: Sequence[OpSpec],
+    graph: Graph,
     runtime: str,
     network: nn.Module | None = None,
     *,
     batch: int = 1,
     precision: Precision = "fp32",
 ) -> CompileJob:
-    """The job of compiling a chain: with `network`'s weights, or seeded ones, which time the same."""
+    """The job of compiling a graph: with `network`'s weights, or seeded ones, which time the same."""
     import torch
-
-    from profilers.blocks import build_chain
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = network if network is not None else build_chain(tuple(chain))
-    return CompileJob(runtime, module.eval(), example_for(chain, batch), precision)
+        module = network if network is not None else graph.module()
+    return CompileJob(runtime, module.eval(), example_for(graph.in_shape, batch), precision)
 
 
-def example_for(chain: Sequence[OpSpec], batch: int = 1) -> Tensor:
-    """Random images of the chain's input shape: [N, C, H, W]."""
+def example_for(shape: Shape, batch: int = 1) -> Tensor:
+    """Random images of that shape: [N, C, H, W]."""
     import torch
 
-    height, width, channels = chain[0].in_shape
+    height, width, channels = shape
     return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
@@ -229,14 +241,14 @@ def measure_batches(
 ) -> dict[Target, LatencyTable]:
     """Each target's table with its batch measured and added, written to its path."""
     jobs = {
-        f"{target}: {name}": compile_job(chain, target.runtime, batch=target.batch, precision=target.precision)
+        f"{target}: {name}": compile_job(graph, target.runtime, batch=target.batch, precision=target.precision)
         for target, batch in batches.items()
-        for name, chain in (batch.chains() | {SENTINEL: (workload.sentinel,)}).items()
+        for name, graph in (batch.graphs() | {SENTINEL: Graph.chain((workload.sentinel,))}).items()
     }
     artifacts = compile_all(jobs, cache=cache, on_progress=partial(watch.progress, "compile"))
 
     def extend(target: Target, watch: Watcher) -> LatencyTable:
-        work = {name: artifacts[f"{target}: {name}"] for name in (*batches[target].chains(), SENTINEL)}
+        work = {name: artifacts[f"{target}: {name}"] for name in (*batches[target].graphs(), SENTINEL)}
         measured = sweep(
             work,
             target,

@@ -1,20 +1,95 @@
-"""Search spaces: chains of layers, some of them open."""
+"""Search spaces: operations that are fixed, decisions among others, and how both are wired into a network."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from random import Random
+from typing import Protocol
 
 from profilers.errors import MillisError
+from profilers.graph import Graph
 from profilers.op_spec import OpSpec
 from profilers.shape import Shape
+
+NONE = "none"  # the label of choosing no operation at all
 
 
 class SpaceError(MillisError):
     """A search space, or a choice in one, that does not exist or does not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something a network leaves open: labels, and for each of them the operations that choosing it adds.
+
+    In cells that share a decision, an operation is added for each of them.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    ops: tuple[tuple[OpSpec, ...], ...]
+
+    def __post_init__(self) -> None:
+        if repeated := _repeated(self.labels):
+            raise SpaceError(f"{self.name}: two candidates are called {repeated}")
+        if len(self.labels) != len(self.ops):
+            raise SpaceError(f"{self.name}: {len(self.labels)} labels for {len(self.ops)} candidates")
+
+    def index(self, label: str) -> int:
+        """The place of a label; raises SpaceError listing the labels there are."""
+        if label not in self.labels:
+            raise SpaceError(f"{self.name}: no candidate {label!r}; there are {', '.join(self.labels)}")
+        return self.labels.index(label)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Of the decisions at these places exactly `kept` are kept, which is to choose another label than NONE."""
+
+    decisions: tuple[int, ...]
+    kept: int
+
+
+class SearchSpace(Protocol):
+    """What strategies, tables and the derivation work on. `name` is the canonical text that rebuilds it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def input_shape(self) -> Shape: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def fixed(self) -> tuple[OpSpec, ...]:
+        """What stands in every network, whatever is decided."""
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]: ...
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """No decision stands in two of them, and every one that stands in one has the label NONE."""
+
+    @property
+    def size(self) -> int:
+        """How many architectures there are."""
+
+    def op_specs(self) -> tuple[OpSpec, ...]:
+        """What a latency table must hold: every operation once, the free ones left out."""
+
+    def graph(self, choices: Sequence[int]) -> Graph:
+        """The network of one label for each decision, by its place; the choices keep to the rules."""
+
+    def random(self, rng: Random) -> tuple[int, ...]:
+        """Choices, uniform over the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +119,14 @@ class Layer:
     def out_shape(self) -> Shape:
         return self.candidates[0].out_shape
 
-    def index(self, label: str) -> int:
-        """The place of the candidate with that label; raises SpaceError listing the labels there are."""
-        if label not in self.labels:
-            raise SpaceError(f"{self.name}: no candidate {label!r}; there are {', '.join(self.labels)}")
-        return self.labels.index(label)
+    @property
+    def is_open(self) -> bool:
+        return len(self.candidates) > 1
 
 
-@dataclass(frozen=True, slots=True)
-class SearchSpace:
-    """A chain of layers from image to logits; `name` is the canonical text that rebuilds it."""
+@dataclass(frozen=True)
+class Chain:
+    """The space of a chain of layers from image to logits, each of which decides for itself."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -70,15 +143,6 @@ class SearchSpace:
                 )
 
     @property
-    def decisions(self) -> tuple[Layer, ...]:
-        return tuple(layer for layer in self.layers if len(layer.candidates) > 1)
-
-    @property
-    def size(self) -> int:
-        """How many architectures there are."""
-        return math.prod(len(layer.candidates) for layer in self.layers)
-
-    @property
     def input_shape(self) -> Shape:
         return self.layers[0].in_shape
 
@@ -86,10 +150,45 @@ class SearchSpace:
     def classes(self) -> int:
         return self.layers[-1].out_shape.channels
 
+    @cached_property
+    def fixed(self) -> tuple[OpSpec, ...]:
+        return tuple(layer.candidates[0] for layer in self.layers if not layer.is_open)
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        return tuple(
+            Decision(layer.name, layer.labels, tuple((op,) for op in layer.candidates))
+            for layer in self.layers
+            if layer.is_open
+        )
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return ()
+
+    @property
+    def size(self) -> int:
+        return math.prod(len(layer.candidates) for layer in self.layers)
+
     def op_specs(self) -> tuple[OpSpec, ...]:
-        """What a latency table must hold: every candidate once, in chain order, the free ones left out."""
+        """In the order of the chain."""
         specs = (spec for layer in self.layers for spec in layer.candidates if not spec.free)
         return tuple(dict.fromkeys(specs))
+
+    def graph(self, choices: Sequence[int]) -> Graph:
+        remaining = iter(choices)
+        ops = (layer.candidates[next(remaining) if layer.is_open else 0] for layer in self.layers)
+        return Graph.chain(ops, (layer.name for layer in self.layers))
+
+    def random(self, rng: Random) -> tuple[int, ...]:
+        return tuple(rng.randrange(len(decision.labels)) for decision in self.decisions)
+
+
+def require_chain(space: SearchSpace) -> Chain:
+    """The space, where it is a chain; raises SpaceError where it is not."""
+    if not isinstance(space, Chain):
+        raise SpaceError(f"space {space.name}: not a chain of layers, which is asked for here")
+    return space
 
 
 def _repeated(names: Iterable[str]) -> str | None:

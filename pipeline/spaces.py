@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from pipeline.graph_space import GraphSpace, Wiring
 from pipeline.mbconv_chain import MBConvChain
-from pipeline.space import Layer, SearchSpace, SpaceError
+from pipeline.space import Chain, Layer, SearchSpace, SpaceError
 
 
-class SpaceOptions(Protocol):
+@runtime_checkable
+class ChainOptions(Protocol):
     """A frozen dataclass of numbers and lists of numbers that describes a chain; raises SpaceError if they misfit."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def layers(self) -> tuple[Layer, ...]: ...
+
+
+# A space that is no chain says itself what it decides and how that is wired.
+SpaceOptions = ChainOptions | Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +103,14 @@ def parse_space(text: str) -> SearchSpace:
     defaults = SPACES[name].defaults
     try:
         options = replace(defaults, **_read_options(query, defaults))
-        return SearchSpace(_text_of(name, options, defaults), options.layers())
+        return space_of(_text_of(name, options, defaults), options)
     except (SpaceError, ValueError) as error:
         raise SpaceError(f"space {text!r}: {error}") from None
+
+
+def space_of(name: str, options: SpaceOptions) -> SearchSpace:
+    """The space of these options, to be rebuilt by that name; raises SpaceError where they do not fit together."""
+    return Chain(name, options.layers()) if isinstance(options, ChainOptions) else GraphSpace(name, options)
 
 
 def _read_options(query: str, defaults: SpaceOptions) -> dict[str, object]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.architecture import Architecture
-from pipeline.space import SearchSpace
+from pipeline.space import SearchSpace, require_chain
 from profilers.blocks import build_chain
 from profilers.operations import Identity
 
@@ -21,7 +21,7 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        self.layers = nn.ModuleList(nn.ModuleList(spec.module() for spec in layer.candidates) for layer in space.layers)
+        self.layers = nn.ModuleList(nn.ModuleList(spec.module() for spec in layer.candidates) for layer in require_chain(space).layers)
 
     def forward(self, x: Tensor, choices: Sequence[int]) -> Tensor:
         """Logits of one path: [N, C, H, W] -> [N, classes]. `choices` is one candidate index per decision."""

@@ -69,6 +69,11 @@ class Graph:
     def out_shape(self) -> Shape:
         return self.nodes[-1].op.out_shape
 
+    @property
+    def named(self) -> tuple[Node, ...]:
+        """The nodes that have a name; what only joins others has none."""
+        return tuple(node for node in self.nodes if node.name)
+
     def ops(self) -> tuple[OpSpec, ...]:
         """The operations in order, free ones included."""
         return tuple(node.op for node in self.nodes)

@@ -94,8 +94,7 @@ def table_check(
 
 def _layers(table: LatencyTable, network: Architecture, total_ms: float) -> list[dict[str, Any]]:
     """What each layer costs, and its share of the network."""
-    named = zip((layer.name for layer in network.space.layers), network.ops(), strict=True)
-    costs = [(name, op, table.op_ms(op)) for name, op in named]
+    costs = [(node.name, node.op, table.op_ms(node.op)) for node in network.graph().named]
     return [{"layer": name, "op": str(op), "ms": ms, "share": ms / total_ms} for name, op, ms in costs]
 
 

@@ -219,10 +219,10 @@ def _show_architecture(current: Run, as_json: bool) -> None:
     counts = {"params": architecture.params, "macs": architecture.macs}
     predicted_ms = {target: each.ms for target, each in predicted.items()}
     latencies = {"predicted_ms": predicted_ms, "interval_90_ms": intervals, "budget_ms": budgets}
-    found = {"choices": architecture.labels, **counts, **latencies}
+    found = {"choices": architecture.kept, **counts, **latencies}
 
     def text() -> None:
-        facts({**architecture.labels, **{name: f"{value:,}" for name, value in counts.items()}})
+        facts({**architecture.kept, **{name: f"{value:,}" for name, value in counts.items()}})
         rows = [
             [target, f"{budgets[target]:.4f}", f"{ms:.4f}", f"{intervals[target][0]:.4f} to {intervals[target][1]:.4f}"]
             for target, ms in predicted_ms.items()

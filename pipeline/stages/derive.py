@@ -77,7 +77,7 @@ def _tightened(run: Run, goal: Goal, asked: Goal, measured_ms: float, architectu
 def _measured_ms(run: Run, architecture: Architecture, goals: Sequence[Goal]) -> list[float]:
     """The network's latency on each target, with seeded weights: they time as trained ones do."""
     runtimes = dict.fromkeys(goal.target.runtime for goal in goals)
-    artifacts = compile_all({runtime: compile_job(architecture.ops(), runtime) for runtime in runtimes})
+    artifacts = compile_all({runtime: compile_job(architecture.graph(), runtime) for runtime in runtimes})
     name = network_name(architecture)
     measured = []
     for goal in goals:

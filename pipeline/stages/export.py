@@ -47,9 +47,8 @@ def read_exports(run: Run) -> dict[str, Exported]:
 def trained_network(run: Run) -> nn.Module:
     """The derived network with its trained weights, in evaluation mode."""
     from pipeline.checkpoint import load_weights
-    from profilers.blocks import build_chain
 
-    network = build_chain(run.architecture().ops())
+    network = run.architecture().graph().module()
     load_weights(run.weights_path, network)
     return network.eval()
 
@@ -88,8 +87,8 @@ def _outputs(run: Run) -> Sequence[Path]:
 
 def _perform(run: Run) -> None:
     network = trained_network(run)
-    ops = run.architecture().ops()
-    compiled = compile_all({runtime: compile_job(ops, runtime, network) for runtime in _runtimes(run)})
+    graph = run.architecture().graph()
+    compiled = compile_all({runtime: compile_job(graph, runtime, network) for runtime in _runtimes(run)})
     images = test_images(run, PARITY_IMAGES)
     exports: dict[str, Exported] = {}
     for runtime, cached in compiled.items():

@@ -78,17 +78,16 @@ def _target(run: Run, target: TargetPlan) -> TargetReport:
 
 def _blocks(run: Run) -> tuple[BlockReport, ...]:
     goals = run.goals
-    named = zip(run.space.layers, run.architecture().ops(), strict=True)
     return tuple(
         BlockReport(
-            name=layer.name,
-            op=str(op),
-            label=op.label,
-            macs=op.macs,
-            params=op.params,
-            latency_ms={str(goal.target): goal.table.op_ms(op) for goal in goals},
+            name=node.name,
+            op=str(node.op),
+            label=node.op.label,
+            macs=node.op.macs,
+            params=node.op.params,
+            latency_ms={str(goal.target): goal.table.op_ms(node.op) for goal in goals},
         )
-        for layer, op in named
+        for node in run.architecture().graph().named
     )
 
 

@@ -90,11 +90,9 @@ def _initial_network(run: Run) -> nn.Module:
         return load_strategy(run.plan.search.strategy).searched_weights(run.search_task(), architecture)
     import torch
 
-    from profilers.blocks import build_chain
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(run.plan.seed)
-        return build_chain(architecture.ops())
+        return architecture.graph().module()
 
 
 def _point(epoch: EpochResult) -> TrainPoint:

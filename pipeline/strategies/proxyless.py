@@ -133,9 +133,8 @@ class _Run:
             supernet = Supernet(task.space)
         supernet.to(memory_format=torch.channels_last)
         alpha = Alpha.initial(task.space, generator(task.seed, "alpha"))
-        fixed = [layer.candidates[0] for layer in task.space.layers if len(layer.candidates) == 1]
-        decisions = [layer.candidates for layer in task.space.decisions]
-        costs = [supernet_cost(goal.table, fixed, decisions) for goal in task.goals]
+        decisions = [decision.ops for decision in task.space.decisions]
+        costs = [supernet_cost(goal.table, task.space.fixed, decisions) for goal in task.goals]
         return _Run(
             task=task,
             schedule=_Schedule.of(task),

@@ -20,7 +20,6 @@ from pipeline.derivation import derive
 from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchResult, SearchSettings, SearchTask, Tried
 from pipeline.train_settings import TrainSettings
 from pipeline.training import EpochResult, train
-from profilers.blocks import build_chain
 
 # Networks are drawn from this share of the first budget on: a baseline of faster networks would be no baseline. Where a
 # space is too coarse for that, the floor gives way.
@@ -56,7 +55,7 @@ def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
 
 def searched_weights(task: SearchTask, architecture: Architecture) -> nn.Module:
     """The network of an architecture as the search trained it; raises FileError where it was not among those tried."""
-    network = build_chain(architecture.ops())
+    network = architecture.graph().module()
     load_weights(_weights_path(task, architecture), network)
     return network
 
@@ -75,7 +74,7 @@ def draw(task: SearchTask, number: int) -> Architecture:
     """Uniform over the space, but within the budgets: the best network of random scores (Gumbel, arXiv:1611.01144)."""
     random = generator(task.seed, "network", number)
     scores = {
-        layer.name: dict(zip(layer.labels, _gumbel(len(layer.candidates), random), strict=True))
+        layer.name: dict(zip(layer.labels, _gumbel(len(layer.labels), random), strict=True))
         for layer in task.space.decisions
     }
     near = tuple(replace(goal, budget_ms=goal.budget_ms * (1 - HEADROOM)) for goal in task.goals)
@@ -112,7 +111,7 @@ def _gumbel(count: int, random: torch.Generator) -> list[float]:
 def _fresh(task: SearchTask, architecture: Architecture, number: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed + number)
-        return build_chain(architecture.ops())
+        return architecture.graph().module()
 
 
 def _weights_path(task: SearchTask, architecture: Architecture) -> Path:

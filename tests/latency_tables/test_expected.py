@@ -16,7 +16,7 @@ SMALL = OpSpec.parse("mbconv in=8x8x8 out=8")
 LARGE = OpSpec.parse("mbconv in=8x8x8 out=8 kernel=5 expand=6")
 SKIP = OpSpec.parse("identity in=8x8x8")
 HEAD = OpSpec.parse("classifier in=8x8x8 out=10")
-DECISIONS = ((SMALL, LARGE), (SMALL, LARGE, SKIP))
+DECISIONS = (((SMALL,), (LARGE,)), ((SMALL,), (LARGE,), (SKIP,)))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_decided_supernet_costs_what_the_table_predicts(
 ) -> None:
     probability = torch.zeros(2, 3)
     probability[0, first] = probability[1, second] = 1
-    network = (STEM, DECISIONS[0][first], DECISIONS[1][second], HEAD)
+    network = (STEM, *DECISIONS[0][first], *DECISIONS[1][second], HEAD)
     assert float(cost.expected_ms(probability)) == pytest.approx(table.network_ms(network))
 
 
@@ -66,9 +66,15 @@ def test_an_identity_costs_nothing_and_still_pulls_the_others(cost: SupernetCost
     assert alpha.grad[1, 2] < 0 < alpha.grad[1, 1]  # a step down the gradient makes skipping likelier
 
 
+def test_a_candidate_of_several_cells_costs_what_all_of_them_add_and_none_costs_nothing(table: LatencyTable) -> None:
+    cost = supernet_cost(table, (), [((), (SMALL, LARGE, SMALL))])
+    added_ms = 2 * table.op_ms(SMALL) + table.op_ms(LARGE)
+    torch.testing.assert_close(cost.cost_ms, torch.tensor([[0.0, added_ms]]))
+
+
 def test_a_supernet_with_an_unmeasured_candidate_has_no_cost(table: LatencyTable) -> None:
     other = OpSpec.parse("mbconv in=8x8x8 out=8 kernel=7")
-    for fixed, decisions in (((STEM, other), DECISIONS), ((STEM,), ((SMALL, other),))):
+    for fixed, decisions in (((STEM, other), DECISIONS), ((STEM,), (((SMALL,), (other,)),))):
         with pytest.raises(MissingOpError, match="kernel=7"):
             supernet_cost(table, fixed, decisions)
 

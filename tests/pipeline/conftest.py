@@ -17,7 +17,7 @@ from latency_tables.table import Latency, LatencyTable
 from pipeline.architecture import Architecture
 from pipeline.cli import main
 from pipeline.data import Data, load_data
-from pipeline.space import SearchSpace
+from pipeline.space import NONE, Rule, SearchSpace
 from pipeline.spaces import parse_space
 from profilers.environment import Environment
 from profilers.op_spec import OpSpec
@@ -110,10 +110,14 @@ def all_networks() -> Callable[[SearchSpace], list[Architecture]]:
     """Every network of a space, by brute force."""
 
     def of(space: SearchSpace) -> list[Architecture]:
-        choices = product(*(range(len(layer.candidates)) for layer in space.decisions))
-        return [Architecture(space, each) for each in choices]
+        choices = product(*(range(len(decision.labels)) for decision in space.decisions))
+        return [Architecture(space, each) for each in choices if all(_keeps(space, rule, each) for rule in space.rules)]
 
     return of
+
+
+def _keeps(space: SearchSpace, rule: Rule, choices: Sequence[int]) -> bool:
+    return sum(space.decisions[place].labels[choices[place]] != NONE for place in rule.decisions) == rule.kept
 
 
 def by_macs(op: OpSpec) -> float:

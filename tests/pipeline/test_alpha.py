@@ -7,7 +7,7 @@ import torch
 
 from pipeline.alpha import Alpha
 from pipeline.data.seeding import generator
-from pipeline.space import Layer, SearchSpace, SpaceError
+from pipeline.space import Chain, Layer, SearchSpace, SpaceError
 from profilers.op_spec import OpSpec
 from profilers.operations import Classifier
 from profilers.shape import Shape
@@ -50,6 +50,6 @@ def test_large_alphas_keep_finite_log_probabilities(alpha: Alpha) -> None:
 
 
 def test_a_space_that_leaves_nothing_open_cannot_be_searched() -> None:
-    space = SearchSpace("fixed", (Layer("classifier", (OpSpec(Classifier(2), Shape(4, 4, 2)),)),))
+    space = Chain("fixed", (Layer("classifier", (OpSpec(Classifier(2), Shape(4, 4, 2)),)),))
     with pytest.raises(SpaceError, match="nothing to search"):
         Alpha.initial(space, generator(0))

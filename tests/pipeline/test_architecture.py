@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.architecture import Architecture
-from pipeline.space import SpaceError
+from pipeline.space import SpaceError, require_chain
 from pipeline.spaces import SPACES, parse_space
 from profilers.blocks import build_chain
 from profilers.errors import FileError
 
-SPACE = parse_space("mbconv-8")
+SPACE = require_chain(parse_space("mbconv-8"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from latency_tables.calibration import MeasuredNetwork
 from latency_tables.errors import MissingOpError
 from pipeline.budget import Budget, BudgetError, Goal, Reach
 from pipeline.derivation import derive, require_feasible
-from pipeline.space import Layer, SearchSpace
+from pipeline.space import Chain, Layer, SearchSpace
 from profilers.op_spec import OpSpec
 from profilers.operation import Operation
 from profilers.operations import Classifier, Conv, Identity
@@ -44,7 +44,7 @@ def chains(draw: st.DrawFn) -> SearchSpace:
             operations.append(Identity())
         layers.append(Layer(f"layer{i}", tuple(OpSpec(operation, shape) for operation in operations)))
         shape = layers[-1].out_shape
-    return SearchSpace("chain", (*layers, Layer("classifier", (OpSpec(Classifier(2), shape),))))
+    return Chain("chain", (*layers, Layer("classifier", (OpSpec(Classifier(2), shape),))))
 
 
 def scores_of(space: SearchSpace, data: st.DataObject) -> LogProbability:
@@ -100,6 +100,15 @@ def even(space: SearchSpace) -> LogProbability:
     return {layer.name: dict.fromkeys(layer.labels, 0.0) for layer in space.decisions}
 
 
+def by_macs_of(space: SearchSpace, scale: float = 1.0) -> LogProbability:
+    return {
+        decision.name: {
+            label: scale * sum(op.macs for op in ops) for label, ops in zip(decision.labels, decision.ops, strict=True)
+        }
+        for decision in space.decisions
+    }
+
+
 @pytest.mark.parametrize("share", ["0%", "100%"])
 def test_the_extremes_of_a_space_are_budgets_that_can_be_met(
     share: str, space: SearchSpace, make_table: MakeTable
@@ -107,7 +116,7 @@ def test_the_extremes_of_a_space_are_budgets_that_can_be_met(
     table = make_table(space, lambda op: 0.1 + op.macs / 3e6)
     reach = Reach.of(space, table)
     goal = Goal(table=table, budget_ms=Budget.parse(share).resolve_ms(reach))
-    favourites = {layer.name: {op.label: op.macs / 1e3 for op in layer.candidates} for layer in space.decisions}
+    favourites = by_macs_of(space, 1e-3)
     extreme_ms = reach.fastest_ms if share == "0%" else reach.slowest_ms
     assert table.network_ms(derive(space, favourites, [goal]).ops()) == pytest.approx(extreme_ms)
 
@@ -132,7 +141,7 @@ def test_a_confidence_costs_the_speed_that_makes_sure_of_it(
         for i, chain in enumerate(chains)
     ]
     table = make_table(space, networks=measured)
-    favourites = {layer.name: {op.label: float(op.macs) for op in layer.candidates} for layer in space.decisions}
+    favourites = by_macs_of(space)
     budget_ms = Budget.parse("100%").resolve_ms(Reach.of(space, table))
     loose, sure = (
         derive(space, favourites, [Goal(table=table, budget_ms=budget_ms, confidence=confidence)])
@@ -157,14 +166,14 @@ def test_budgets_that_can_be_met_alone_but_not_together_are_told_apart(
 
 def test_an_unmeasured_op_is_an_error_not_a_free_one(space: SearchSpace, make_table: MakeTable) -> None:
     table = make_table(space)
-    lacking = next(op for layer in space.decisions for op in layer.candidates if not op.free)
+    lacking = next(op for decision in space.decisions for ops in decision.ops for op in ops if not op.free)
     table = replace(table, entries={op: found for op, found in table.entries.items() if op != lacking})
     with pytest.raises(MissingOpError, match=str(lacking)):
         derive(space, even(space), [Goal(table=table, budget_ms=10.0)])
 
 
 def test_a_space_that_leaves_nothing_open_has_one_network(make_table: MakeTable) -> None:
-    space = SearchSpace("fixed", (Layer("classifier", (OpSpec(Classifier(2), Shape(4, 4, 2)),)),))
+    space = Chain("fixed", (Layer("classifier", (OpSpec(Classifier(2), Shape(4, 4, 2)),)),))
     table = make_table(space, lambda _: 0.5)
     assert derive(space, {}, [Goal(table=table, budget_ms=0.5)]).choices == ()
     with pytest.raises(BudgetError, match=r"fastest reachable is 0\.5 ms"):

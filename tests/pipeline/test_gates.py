@@ -14,7 +14,7 @@ from latency_tables.expected import SupernetCost
 from pipeline.alpha import Alpha
 from pipeline.data.seeding import generator
 from pipeline.gates import GateSample, Paths, rescale, sample_gates, sample_path
-from pipeline.space import Layer, SearchSpace
+from pipeline.space import Chain, Layer, SearchSpace
 from pipeline.supernet import Gates
 from profilers.op_spec import OpSpec
 from profilers.operations import Conv, Identity
@@ -40,7 +40,7 @@ def layer_of(count: int) -> SearchSpace:
     """One decision of `count` candidates, the last of which leaves the layer out."""
     shape = Shape(2, 2, 3)
     convolutions = [OpSpec(Conv(3, kernel=2 * k + 1), shape) for k in range(count - 1)]
-    return SearchSpace("one", (Layer("layer", (*convolutions, OpSpec(Identity(), shape))),))
+    return Chain("one", (Layer("layer", (*convolutions, OpSpec(Identity(), shape))),))
 
 
 def alpha_of(*values: float) -> Alpha:
@@ -126,7 +126,7 @@ def test_paths_are_drawn_from_the_probabilities(paths: Paths) -> None:
 
 def test_a_sampled_path_has_one_candidate_that_exists_per_decision(space: SearchSpace) -> None:
     alpha = Alpha.initial(space, generator(0))
-    sizes = [len(layer.candidates) for layer in space.decisions]
+    sizes = [len(layer.labels) for layer in space.decisions]
     paths = [sample_path(alpha.probability(), generator(seed)) for seed in range(50)]
     assert {tuple(path) for path in paths} <= {(a, b, c) for a in range(2) for b in range(3) for c in range(2)}
     assert [max(column) + 1 for column in zip(*paths, strict=True)] == sizes
@@ -138,8 +138,8 @@ def test_gates_are_only_those_of_candidates_that_exist(paths: Paths, space: Sear
     for seed in range(20):
         gates = sample_gates(alpha, paths, generator(seed)).gates()
         for gate, layer in zip(gates, space.decisions, strict=True):
-            assert len(gate.candidates) == len(gate.values) == (2 if paths == "two" else len(layer.candidates))
-            assert max(gate.candidates) < len(layer.candidates)
+            assert len(gate.candidates) == len(gate.values) == (2 if paths == "two" else len(layer.labels))
+            assert max(gate.candidates) < len(layer.labels)
             assert gate.values.detach().round().tolist() == [float(i == gate.active) for i in range(len(gate.values))]
 
 

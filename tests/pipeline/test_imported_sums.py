@@ -14,6 +14,7 @@ from latency_tables.importing import STRICT, Rules, import_table
 from latency_tables.table import LatencyTable
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
+from pipeline.budget import Reach
 from pipeline.published import PUBLISHED
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
@@ -69,10 +70,9 @@ def proxyless() -> SearchSpace:
 
 def uniform_ms(table: LatencyTable, space: SearchSpace, *, with_zero: bool) -> float:
     """The expected latency where every candidate of a decision is equally likely."""
-    fixed = [layer.candidates[0] for layer in space.layers if len(layer.candidates) == 1]
-    total_ms = table.network_ms(fixed)
-    for layer in space.decisions:
-        candidates = [op for op in layer.candidates if with_zero or not op.free]
+    total_ms = table.network_ms(space.fixed)
+    for decision in space.decisions:
+        candidates = [op for ops in decision.ops for op in ops if with_zero or not op.free]
         total_ms += math.fsum(map(table.op_ms, candidates)) / len(candidates)
     return total_ms
 
@@ -90,8 +90,7 @@ def test_the_pixel1_table_is_refused_for_one_unsteady_row(require: Require) -> N
 
 
 def test_the_fixed_part_on_a_pixel1(pixel1: LatencyTable, proxyless: SearchSpace) -> None:
-    fixed = [layer.candidates[0] for layer in proxyless.layers if len(layer.candidates) == 1]
-    assert pixel1.network_ms(fixed) == pytest.approx(11.36416, abs=5e-6)
+    assert pixel1.network_ms(proxyless.fixed) == pytest.approx(11.36416, abs=5e-6)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +111,9 @@ def test_homogeneous_networks_on_a_pixel1(label: str, ms: float, pixel1: Latency
 
 
 def test_the_fastest_and_the_slowest_network_on_a_pixel1(pixel1: LatencyTable, proxyless: SearchSpace) -> None:
-    least, most = ([choose(layer.candidates, key=pixel1.op_ms) for layer in proxyless.layers] for choose in (min, max))
-    assert pixel1.network_ms(least) == pytest.approx(29.60878, abs=5e-6)
-    assert pixel1.network_ms(most) == pytest.approx(191.02987, abs=5e-6)
+    reach = Reach.of(proxyless, pixel1)
+    assert reach.fastest_ms == pytest.approx(29.60878, abs=5e-6)
+    assert reach.slowest_ms == pytest.approx(191.02987, abs=5e-6)
 
 
 def test_uniform_expectations_on_a_pixel1(pixel1: LatencyTable, proxyless: SearchSpace) -> None:

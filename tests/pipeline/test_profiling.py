@@ -22,6 +22,7 @@ from pipeline.profiling import (
 )
 from pipeline.space import SearchSpace
 from pipeline.spaces import SPACES, parse_space
+from profilers.graph import Graph
 from profilers.op_spec import OpSpec
 from tests.pipeline.conftest import by_macs
 
@@ -92,7 +93,7 @@ def test_a_table_whose_predictions_are_sure_asks_for_nothing_more(make_table: Ma
     workload = Workload.of(space, networks=24)
     first = workload.missing(None).networks
     table = make_table(space, networks=whole(first, [1.1] * len(first)))
-    assert workload.missing(table).chains() == {}
+    assert workload.missing(table).graphs() == {}
 
 
 def test_the_number_of_networks_is_not_exceeded(make_table: MakeTable) -> None:
@@ -100,7 +101,7 @@ def test_the_number_of_networks_is_not_exceeded(make_table: MakeTable) -> None:
     first = Workload.of(space, networks=16).missing(None).networks
     off = [in_a_network(network) for network in first]
     table = make_table(space, networks=whole(first, off))
-    assert Workload.of(space, networks=16).missing(table).chains() == {}
+    assert Workload.of(space, networks=16).missing(table).graphs() == {}
     assert len(Workload.of(space, networks=17).missing(table).networks) == 1
 
 
@@ -116,16 +117,16 @@ def test_what_was_only_inferred_is_measured_and_what_was_measured_is_not(make_ta
 
 def test_everything_is_measured_under_a_name_of_its_own(space: SearchSpace) -> None:
     networks = (Architecture(space, (0, 0, 0)), Architecture(space, (1, 2, 1)))
-    chains = Batch(ops=(EXTRA,), networks=networks).chains()
-    assert chains == {str(EXTRA): (EXTRA,)} | {network_name(net): net.ops() for net in networks}
+    graphs = Batch(ops=(EXTRA,), networks=networks).graphs()
+    assert graphs == {str(EXTRA): Graph.chain((EXTRA,))} | {network_name(net): net.graph() for net in networks}
     assert network_name(networks[1]) == "network k3e2 identity k3e2"
 
 
 def test_one_chain_compiled_twice_is_one_job_in_the_cache(space: SearchSpace) -> None:
-    ops = Architecture(space, (0, 1, 0)).ops()
-    assert compile_job(ops, "onnxruntime").key() == compile_job(ops, "onnxruntime").key()
-    assert compile_job(ops, "onnxruntime").key() != compile_job(ops[1:], "onnxruntime").key()
-    assert tuple(example_for(ops).shape) == (1, 1, 8, 8)
+    graph, other = (Architecture(space, choices).graph() for choices in ((0, 1, 0), (0, 0, 0)))
+    assert compile_job(graph, "onnxruntime").key() == compile_job(graph, "onnxruntime").key()
+    assert compile_job(graph, "onnxruntime").key() != compile_job(other, "onnxruntime").key()
+    assert tuple(example_for(graph.in_shape).shape) == (1, 1, 8, 8)
 
 
 def test_the_journal_lies_beside_its_table() -> None:

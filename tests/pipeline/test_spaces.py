@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.mbconv_chain import MBConvChain
-from pipeline.space import Layer, SearchSpace, SpaceError
+from pipeline.space import Chain, Layer, SpaceError, require_chain
 from pipeline.spaces import SPACES, parse_space
 from profilers.op_spec import OpSpec
 from profilers.shape import make_divisible
@@ -53,8 +54,9 @@ def problem_of(text: str) -> str:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_name_of_a_space_leaves_out_options_at_their_default(name: str) -> None:
-    space = parse_space(name)
-    assert parse_space(f"{name}?classes={space.classes}&width=1").name == name
+    defaults = SPACES[name].defaults
+    first = fields(defaults)[0].name
+    assert parse_space(f"{name}?{first}={getattr(defaults, first)}").name == name
 
 
 def test_the_proxyless_space_has_the_published_number_of_networks() -> None:
@@ -67,16 +69,16 @@ def test_the_proxyless_space_takes_imagenet() -> None:
     space = parse_space("proxyless-mobile")
     assert str(space.input_shape) == "224x224x3"
     assert space.classes == 1000
-    assert str(space.layers[-1].in_shape) == "7x7x1280"
+    assert str(space.fixed[-1].in_shape) == "7x7x1280"
 
 
 def test_identity_stands_only_where_the_shape_is_kept() -> None:
-    for layer in parse_space("proxyless-mobile").decisions:
-        assert ("identity" in layer.labels) == (layer.in_shape == layer.out_shape)
+    for layer in require_chain(parse_space("proxyless-mobile")).layers:
+        assert ("identity" in layer.labels) == (layer.is_open and layer.in_shape == layer.out_shape)
 
 
 def test_the_work_list_holds_every_kernel_once_and_nothing_free() -> None:
-    space = parse_space("proxyless-mobile")
+    space = require_chain(parse_space("proxyless-mobile"))
     specs = space.op_specs()
     assert len(specs) == len(set(specs)) == 70
     assert {spec for layer in space.layers for spec in layer.candidates} - set(specs) == {
@@ -85,7 +87,7 @@ def test_the_work_list_holds_every_kernel_once_and_nothing_free() -> None:
 
 
 def test_the_demo_space_is_quick_to_profile_and_worth_searching() -> None:
-    space = parse_space("mbconv-8")
+    space = require_chain(parse_space("mbconv-8"))
     costs = [[spec.macs for spec in layer.candidates] for layer in space.layers]
     assert len(space.op_specs()) <= 36
     assert sum(map(max, costs)) >= 3 * sum(map(min, costs))
@@ -98,8 +100,8 @@ def test_one_kernel_and_one_expansion_leave_the_depth_to_search() -> None:
 
 def test_the_width_multiplier_widens_the_head_but_never_narrows_it() -> None:
     narrow, wide = parse_space("proxyless-mobile?width=0.5"), parse_space("proxyless-mobile?width=1.4")
-    assert [space.layers[0].out_shape.channels for space in (narrow, wide)] == [16, 48]
-    assert [space.layers[-1].in_shape.channels for space in (narrow, wide)] == [1280, 1792]
+    assert [space.fixed[0].out_shape.channels for space in (narrow, wide)] == [16, 48]
+    assert [space.fixed[-1].in_shape.channels for space in (narrow, wide)] == [1280, 1792]
 
 
 @given(st.integers(1, 4000), st.integers(1, 300))
@@ -142,12 +144,12 @@ def test_candidates_of_one_layer_must_agree_in_shape() -> None:
 
 def test_layers_must_fit_each_other() -> None:
     with pytest.raises(SpaceError, match="a gives 8x8x16, b takes 8x8x24"):
-        SearchSpace("misfit", (layer("a", "conv in=8x8x3 out=16"), layer("b", "classifier in=8x8x24 out=10")))
+        Chain("misfit", (layer("a", "conv in=8x8x3 out=16"), layer("b", "classifier in=8x8x24 out=10")))
 
 
 def test_two_layers_of_one_name_are_refused() -> None:
     with pytest.raises(SpaceError, match="two layers are called a"):
-        SearchSpace("twice", (layer("a", "identity in=8x8x3"), layer("a", "identity in=8x8x3")))
+        Chain("twice", (layer("a", "identity in=8x8x3"), layer("a", "identity in=8x8x3")))
 
 
 def test_spaces_and_networks_are_counted_without_loading_torch_numpy_or_pydantic() -> None:

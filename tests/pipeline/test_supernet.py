@@ -166,8 +166,7 @@ def test_a_distribution_on_one_network_has_its_latency(
     space: SearchSpace, make_table: MakeTable, all_networks: Callable[[SearchSpace], list[Architecture]]
 ) -> None:
     table = make_table(space)
-    fixed = [layer.candidates[0] for layer in space.layers if len(layer.candidates) == 1]
-    cost = supernet_cost(table, fixed, [layer.candidates for layer in space.decisions])
+    cost = supernet_cost(table, space.fixed, [decision.ops for decision in space.decisions])
     alpha = Alpha.initial(space, generator(0))
     for network in all_networks(space):
         with torch.no_grad():

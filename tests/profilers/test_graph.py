@@ -71,7 +71,7 @@ def test_any_graph_gives_the_shape_that_it_promises(data: st.DataObject) -> None
     drawing = Drawing(Shape(6, 5, 4))
     for place in range(data.draw(st.integers(1, 5))):
         operation: Operation = data.draw(OPERATIONS)
-        drawing.add(operation, data.draw(st.integers(-1 if place else -1, place - 1)))
+        drawing.add(operation, data.draw(st.integers(INPUT, place - 1)))
     graph = drawing.graph()
     if graph.nodes[0].inputs == (INPUT,):
         height, width, channels = graph.out_shape
