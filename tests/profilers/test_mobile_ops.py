@@ -1,4 +1,4 @@
-"""Operations of mobile networks: closed-form costs against PyTorch's counts, and what the modules compute."""
+"""Operations of mobile and residual networks: costs against what PyTorch counts, and what the modules compute."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from profilers.blocks import folded
 from profilers.mobile_blocks import ChannelShuffle
 from profilers.mobile_ops import GroupMBConv, Mix
 from profilers.op_spec import OpSpec
+from profilers.residual_ops import ResBlock
 from profilers.shape import Shape
 from tests.profilers.test_costs import ElementsMoved
 
@@ -28,7 +29,17 @@ GROUPED = st.builds(
     st.sampled_from(["always", "expanding"]),
 )
 MIXES = st.builds(Mix, PAIRS, st.sampled_from(["none", "hswish"]))
-SPECS = st.builds(OpSpec, GROUPED | MIXES, st.builds(Shape, SIZES, SIZES, PAIRS))
+RESIDUAL = st.builds(
+    ResBlock,
+    PAIRS,
+    st.integers(1, 8),
+    st.sampled_from([3, 5]),
+    st.integers(1, 2),
+    st.sampled_from(["depthwise", "full"]),
+    st.sampled_from(["changed", "always"]),
+    st.integers(0, 3),
+)
+SPECS = st.builds(OpSpec, GROUPED | MIXES | RESIDUAL, st.builds(Shape, SIZES, SIZES, PAIRS))
 
 
 def image(spec: OpSpec) -> Tensor:
@@ -72,6 +83,13 @@ def test_the_first_convolution_is_left_out_at_expansion_1_only() -> None:
     always, expanding = (OpSpec.parse(text.format(first, 1)).params for first in ("always", "expanding"))
     assert always - expanding == 8 * 8 // 2 + 2 * 8
     assert OpSpec.parse(text.format("always", 3)).params == OpSpec.parse(text.format("expanding", 3)).params
+
+
+def test_a_residual_block_projects_its_input_where_it_must_or_is_told_to() -> None:
+    text = "resblock in=8x8x8 out={} wide=4 stride={} project={}"
+    plain = OpSpec.parse(text.format(8, 1, "changed")).params
+    assert OpSpec.parse(text.format(8, 1, "always")).params == plain + 8 * 8 + 8 + 2 * 8
+    assert OpSpec.parse(text.format(8, 2, "changed")).params == OpSpec.parse(text.format(8, 2, "always")).params
 
 
 def test_channels_that_make_no_groups_are_refused() -> None:
