@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from pipeline.fbnet_chain import FBNetChain
 from pipeline.graph_space import GraphSpace, Wiring
 from pipeline.mbconv_chain import MBConvChain
+from pipeline.mnasnet_chain import MnasNetChain
+from pipeline.mobilenet_v3_chain import MobileNetV3Chain
 from pipeline.space import Chain, Layer, SearchSpace, SpaceError
+from pipeline.zen_chain import ZenChain
 
 
 @runtime_checkable
@@ -91,6 +95,22 @@ SPACES: dict[str, SpaceFamily] = {
     "proxyless-mobile": SpaceFamily(
         "ProxylessNAS's ImageNet space (arXiv:1812.00332): 21 searched blocks, 224x224, 2e17 networks",
         MBConvChain(),
+    ),
+    "fbnet": SpaceFamily(
+        "FBNet's ImageNet space (arXiv:1812.03443): 22 searched layers, 224x224, group convolution, 1e21 networks",
+        FBNetChain(),
+    ),
+    "mobilenet-v3": SpaceFamily(
+        "Once-for-All's ImageNet space (arXiv:1908.09791): 20 searched blocks, 224x224, squeeze-excite, h-swish",
+        MobileNetV3Chain(),
+    ),
+    "mnasnet": SpaceFamily(
+        "MnasNet's ImageNet space (arXiv:1807.11626): 22 searched blocks, 224x224, with or without squeeze-excite",
+        MnasNetChain(),
+    ),
+    "zennet": SpaceFamily(
+        "Zen-NAS's ImageNet networks (arXiv:2102.01063): kernels and depths of residual bottlenecks of given widths",
+        ZenChain(),
     ),
 }
 

@@ -42,6 +42,7 @@ from latency_tables.formats.proxylessnas import (
 )
 from latency_tables.table import Latency
 from latency_tables.yaml_rows import yaml_rows
+from profilers.mobile_ops import Mix
 from profilers.op_spec import OpSpec
 from profilers.operations import Classifier, Conv, MBConv, Pool
 from profilers.precision import Precision
@@ -82,7 +83,9 @@ def op_of(key: str) -> OpSpec:
         return classifier(words)
     if kind == "AvgPool2D":
         return checked(OpSpec(Pool(), shape("input", words["input"])), shape("output", words["output"]))
-    # Conv_2 has neither batch normalisation nor bias: ours, folded, has a bias, which costs nothing that can be timed.
+    if kind == "Conv_2":
+        in_shape, out_shape = shape("input", words["input"]), shape("output", words["output"])
+        return checked(OpSpec(Mix(out_shape.channels), in_shape), out_shape)
     return conv(words, kernel=3 if kind == "Conv" else 1, act="hswish")
 
 
@@ -103,8 +106,9 @@ def _block(words: Mapping[str, str]) -> OpSpec:
 def key_of(op: OpSpec, _: Precision) -> str | None:
     operation = op.operation
     if isinstance(operation, Conv):
-        narrow = "Conv_2" if op.in_shape[:2] == (1, 1) else "Conv_1"
-        return join_key(narrow if operation.kernel == 1 else "Conv", op)
+        return join_key("Conv_1" if operation.kernel == 1 else "Conv", op)
+    if isinstance(operation, Mix):
+        return join_key("Conv_2", op)
     if isinstance(operation, Pool):
         return join_key("AvgPool2D", op)
     if isinstance(operation, Classifier):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import checking, importing, machine, running, tables, web
+from pipeline.cli import checking, counting, importing, machine, running, tables, web
 
 app = typer.Typer(
     name="millis",
@@ -18,7 +18,7 @@ app.command()(machine.doctor)
 app.command()(machine.devices)
 app.command()(web.setup)
 app.command()(tables.spaces)
-app.command()(tables.count)
+app.command()(counting.count)
 app.command()(tables.profile)
 tables.table_app.command("predict")(checking.table_predict)
 tables.table_app.command("check")(checking.table_check)

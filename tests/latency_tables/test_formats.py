@@ -15,6 +15,7 @@ from latency_tables.formats import formats, load_format
 from latency_tables.importing import Rules, import_table
 from latency_tables.table import Latency, LatencyTable
 from profilers.environment import Environment
+from profilers.mobile_ops import Mix
 from profilers.op_spec import OpSpec
 from profilers.operations import Activation, Classifier, Conv, MBConv, Pool
 from profilers.precision import Precision
@@ -57,7 +58,7 @@ def import_text(tmp_path: Path) -> ImportText:
                 "pool in=7x7x1152": 0.015270707070707077,
                 "conv in=224x224x3 out=24 kernel=3 stride=2 act=hswish": 0.994418,
                 "conv in=7x7x192 out=1152 act=hswish": 0.694356,
-                "conv in=1x1x1152 out=1536 act=hswish": 0.762458,
+                "mix in=1x1x1152 out=1536": 0.762458,
                 "classifier in=1x1x1536 out=1000": 0.669412,
                 "mbconv in=112x112x24 out=24 kernel=3 expand=1 act=relu": 1.7728020000000002,
                 "mbconv in=28x28x48 out=96 kernel=5 stride=2 expand=4 act=hswish se=48": 0.985063492063491,
@@ -119,7 +120,7 @@ def test_spreads_are_standard_deviations_relative_to_the_mean(import_text: Impor
     proxyless = import_text("proxylessnas", GOOD["proxylessnas"])
     assert proxyless[OpSpec.parse("conv in=224x224x3 out=32 kernel=3 stride=2")].spread == pytest.approx(0.1225, 1e-3)
     ofa = import_text("ofa", GOOD["ofa"])
-    assert ofa[OpSpec.parse("conv in=1x1x1152 out=1536 act=hswish")].spread == pytest.approx(0.1329, 1e-3)
+    assert ofa[OpSpec.parse("mix in=1x1x1152 out=1536")].spread == pytest.approx(0.1329, 1e-3)
     fbnet = import_text("fbnet", GOOD["fbnet"])
     # Percentiles 10 and 90 of a normal distribution lie 2.563 standard deviations apart.
     assert fbnet[OpSpec.parse("pool in=7x7x1504")].spread == pytest.approx(3 / 2.563 / 31, 1e-3)
@@ -179,10 +180,11 @@ SQUARE_POOLS = st.builds(lambda n, c: OpSpec(Pool(), Shape(n, n, c)), st.integer
 LINEARS = st.builds(
     lambda channels, out: OpSpec(Classifier(out), Shape(1, 1, channels)), st.integers(1, 999), st.integers(1, 999)
 )
+MIXES = st.builds(OpSpec, st.builds(Mix, st.integers(1, 64)), SHAPES)
 OFA_BLOCKS = st.one_of(blocks("relu"), blocks("hswish"))
 SAYABLE: dict[str, st.SearchStrategy[OpSpec]] = {
     "proxylessnas": st.one_of(convs(3, 2, "relu6"), convs(1, 1, "relu6"), CLASSIFIERS, blocks("relu6")),
-    "ofa": st.one_of(convs(3, 2, "hswish"), convs(1, 1, "hswish"), CLASSIFIERS, POOLS, OFA_BLOCKS)
+    "ofa": st.one_of(convs(3, 2, "hswish"), convs(1, 1, "hswish"), MIXES, CLASSIFIERS, POOLS, OFA_BLOCKS)
     | OFA_BLOCKS.map(with_squeeze),
     "hw_nas_bench": st.one_of(convs(5, 2, "relu"), convs(1, 1, "relu"), LINEARS, SQUARE_POOLS)
     | blocks("relu", least_expand=2),
@@ -254,6 +256,7 @@ def as_numbers(latency: Latency) -> dict[str, float]:
         ("ofa", "mbconv in=8x8x16 out=8 act=relu6"),
         ("ofa", "mbconv in=8x8x16 out=8 expand=4 act=relu se=4"),
         ("ofa", "zero in=8x8x8"),
+        ("ofa", "mix in=1x1x8 out=8 act=relu"),
         ("hw_nas_bench", "mbconv in=8x8x16 out=8 act=relu"),
         ("hw_nas_bench", "mbconv in=8x8x16 out=8 expand=4 act=relu6"),
         ("hw_nas_bench", "classifier in=8x8x16 out=8"),

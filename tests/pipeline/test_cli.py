@@ -15,6 +15,7 @@ import yaml
 
 from latency_tables.table_file import load_table, save_table
 from pipeline.budget import Reach
+from pipeline.published import PUBLISHED, load_network
 from pipeline.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -90,7 +91,6 @@ def test_every_command_has_help(command: str, millis: Millis) -> None:
         ["--nonsense"],
         ["nonsense"],
         ["spaces", "--nonsense"],
-        ["count"],
         ["profile", "--target", "local:onnxruntime"],
         ["profile", "--target", "local:onnxruntime", "--op", "blur in=8x8x8"],
         ["profile", "--target", "a:onnxruntime", "--target", "b:litert", "--op", TINY_OP, "-o", "t.yaml"],
@@ -120,9 +120,24 @@ def test_spaces_are_listed_for_people(millis: Millis) -> None:
     [("proxylessnas-mobile", 4_080_512, 320_427_584), ("proxylessnas-cpu", 4_361_648, 439_243_864)],
 )
 def test_published_networks_are_counted_exactly(name: str, params: int, macs: int, millis: Millis) -> None:
-    found = millis("count", name, "--json").json
+    (found,) = millis("count", name, "--json").json["networks"]
     assert (found["network"], found["params"], found["macs"]) == (name, params, macs)
-    assert f"{params:,}" in millis("count", name).stdout
+    assert found["published"]["params"]["agrees"] and found["published"]["macs"]["agrees"]
+    assert f"{params:,}, published" in millis("count", name).stdout
+
+
+def test_all_published_networks_are_counted_where_none_is_named(millis: Millis) -> None:
+    ended = millis("count")
+    assert "proxylessnas-mobile" in ended.stdout and "fbnet-b, 291.1M" in ended.stdout
+    assert len(millis("count", "--json").json["networks"]) == len(PUBLISHED)
+
+
+def test_an_architecture_file_is_counted_beside_a_published_network(millis: Millis, tmp_path: Path) -> None:
+    load_network("fbnet-b").save(tmp_path / "mine.json")
+    mine, fbnet = millis("count", tmp_path / "mine.json", "fbnet-b", "--json").json["networks"]
+    assert (mine["params"], mine["stages"]) == (fbnet["params"], fbnet["stages"])
+    assert mine["published"] == {"params": None, "macs": None}
+    assert "known mismatch: the authors add the sums of the last pool" in millis("count", "fbnet-b").stdout
 
 
 def test_an_unknown_network_is_told_with_those_there_are(millis: Millis) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,37 +17,12 @@ from pipeline.budget import Reach
 from pipeline.published import PUBLISHED
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
-from profilers.op_spec import OpSpec
 from profilers.target import Target
 
 Require = Callable[[str], Path]
 
 # One row of it, the last of the network, was measured with a standard deviation of 76 % of its mean.
 PIXEL1 = Rules(max_spread=0.8)
-
-NOTE10_30MS = """
-    conv in=224x224x3 out=24 kernel=3 stride=2 act=hswish
-    mbconv in=112x112x24 out=24 kernel=3 expand=1 act=relu
-    mbconv in=112x112x24 out=32 kernel=3 stride=2 expand=3 act=relu
-    mbconv in=56x56x32 out=32 kernel=3 expand=3 act=relu
-    mbconv in=56x56x32 out=48 kernel=5 stride=2 expand=4 act=relu se=32
-    mbconv in=28x28x48 out=48 kernel=3 expand=3 act=relu se=40
-    mbconv in=28x28x48 out=48 kernel=3 expand=4 act=relu se=48
-    mbconv in=28x28x48 out=96 kernel=5 stride=2 expand=4 act=hswish
-    mbconv in=14x14x96 out=96 kernel=5 expand=4 act=hswish
-    mbconv in=14x14x96 out=96 kernel=3 expand=3 act=hswish
-    mbconv in=14x14x96 out=136 kernel=3 expand=6 act=hswish se=144
-    mbconv in=14x14x136 out=136 kernel=3 expand=4 act=hswish se=136
-    mbconv in=14x14x136 out=136 kernel=3 expand=4 act=hswish se=136
-    mbconv in=14x14x136 out=192 kernel=3 stride=2 expand=6 act=hswish se=208
-    mbconv in=7x7x192 out=192 kernel=3 expand=6 act=hswish se=288
-    mbconv in=7x7x192 out=192 kernel=3 expand=4 act=hswish se=192
-    mbconv in=7x7x192 out=192 kernel=3 expand=3 act=hswish se=144
-    conv in=7x7x192 out=1152 act=hswish
-    pool in=7x7x1152
-    conv in=1x1x1152 out=1536 act=hswish
-    classifier in=1x1x1536 out=1000
-"""
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +112,9 @@ def test_a_network_whose_rows_are_missing_fails_with_the_first_of_them(name: str
 
 def test_once_for_alls_network_of_30_ms_on_a_note10(note10: LatencyTable) -> None:
     assert len(note10.entries) == 96
-    ops = [OpSpec.parse(line) for line in NOTE10_30MS.strip().splitlines()]
-    assert all(before.out_shape == after.in_shape for before, after in pairwise(ops))
-    # The convolutions and linear layers of the published network, squeeze-excite included.
-    assert sum(op.macs for op in ops) == 339_352_816
+    ops = PUBLISHED["ofa-note10-30ms"].architecture().ops()
     assert note10.network_ms(ops) == pytest.approx(29.97, abs=5e-3)
+
+
+def test_the_note10_table_covers_its_space(note10: LatencyTable) -> None:
+    assert set(parse_space("mobilenet-v3?width=1.2").op_specs()) <= set(note10.entries)
