@@ -7,7 +7,8 @@ from pipeline.budget import Budget, BudgetError, Goal
 from pipeline.derivation import derive
 from pipeline.plan import Plan, load_recipe
 from pipeline.published import PUBLISHED, load_network
-from pipeline.search_task import SearchResult, SearchSettings, SearchTask
+from pipeline.search_settings import SearchSettings
+from pipeline.search_task import SearchResult, SearchTask
 from pipeline.space import Layer, SearchSpace, SpaceError
 from pipeline.spaces import SPACES, parse_space
 from pipeline.strategies import STRATEGIES

@@ -33,15 +33,21 @@ class Alpha:
 
     def probability(self) -> Tensor:
         """Softmax over each decision's candidates: [L, K], zero where there is none."""
-        return self._masked().softmax(dim=-1)
+        return self.softmax(self.values)
+
+    def softmax(self, scores: Tensor) -> Tensor:
+        """Softmax of scores [L, K] over each decision's candidates, zero where there is none."""
+        return scores.masked_fill(~self.exists, -torch.inf).softmax(dim=-1)
+
+    def by_decision(self, rows: Tensor) -> list[Tensor]:
+        """[L, K] -> for each decision a row of as many numbers as it has candidates."""
+        return [row[: len(layer.labels)] for row, layer in zip(rows, self.space.decisions, strict=True)]
 
     def log_probability(self) -> dict[str, dict[str, float]]:
         """Decision name -> candidate label -> log-probability."""
-        rows = self._masked().detach().double().log_softmax(dim=-1).tolist()
+        values = self.values.detach().double().masked_fill(~self.exists, -torch.inf)
+        rows = values.log_softmax(dim=-1).tolist()
         return {
             layer.name: dict(zip(layer.labels, row, strict=False))
             for layer, row in zip(self.space.decisions, rows, strict=True)
         }
-
-    def _masked(self) -> Tensor:
-        return self.values.masked_fill(~self.exists, -torch.inf)

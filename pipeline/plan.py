@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from deploy.packagers import load_packager
 from pipeline.budget import Budget
-from pipeline.search_task import SearchSettings
+from pipeline.search_settings import SearchSettings
 from pipeline.strategies import STRATEGIES
 from pipeline.train_settings import TrainSettings
 from profilers.errors import FileError, MillisError
@@ -89,12 +89,15 @@ class Plan:
     search: SearchSettings = field(default_factory=SearchSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     start: Literal["scratch", "search"] = "scratch"  # the weights that training starts from
+    baseline: bool = False  # also random networks at equal cost, and the best of them beside the result
 
     def __post_init__(self) -> None:
         if self.name and not _NAME.fullmatch(self.name):
             raise ValueError(f"name: {self.name!r}: write letters, digits, dots, dashes and underscores")
         if self.search.strategy not in STRATEGIES:
             raise ValueError(f"search.strategy: no {self.search.strategy!r}; there are: {', '.join(STRATEGIES)}")
+        if self.baseline and self.search.strategy == "random":
+            raise ValueError("baseline: random networks are what search.strategy random tries; choose another strategy")
         if not self.targets:
             raise ValueError("targets: name at least one target with its budget")
         _require_distinct("target", [str(Target.parse(target.target)) for target in self.targets])

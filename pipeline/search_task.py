@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal
 from pipeline.derivation import derive, require_feasible
+from pipeline.search_settings import SearchSettings
 from pipeline.space import SearchSpace
 from profilers.errors import FileError, MillisError
 from profilers.files import read_json, write_json
@@ -18,40 +18,12 @@ from profilers.files import read_json, write_json
 if TYPE_CHECKING:
     from pipeline.data import Data
 
-# Version of the search result file. 1: log-probabilities, or the networks that were tried.
+# Version of the search result file. 1: log-probabilities, or the networks that were tried; of which seed.
 SCHEMA = 1
 
 
 class SearchError(MillisError):
     """A search that diverged, or whose result does not fit what is asked of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchSettings:
-    """How a search is run. `epochs` passes over the weight split are what it may cost, whatever the strategy."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
-
-    strategy: str = "proxyless"
-    epochs: int = 40
-    warmup_epochs: int = 10  # of them, with weights alone learning
-    batch_size: int = 64
-    learning_rate: float = 0.05
-    weight_decay: float = 4e-5
-    label_smoothing: float = 0.1
-    alpha_learning_rate: float = 0.02
-    weight_steps: int = 2  # between two architecture steps
-    paths: Literal["two", "full"] = "two"
-    networks: int = 4  # that random search trains
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "weight_steps", "networks", "learning_rate", "alpha_learning_rate"):
-            if not 0 < getattr(self, name) < inf:
-                raise ValueError(f"{name}={getattr(self, name)} must be a number above 0")
-        if not 0 <= self.warmup_epochs < self.epochs:
-            raise ValueError(f"warmup_epochs={self.warmup_epochs} must lie in 0..{self.epochs - 1}, below epochs")
-        if not (0 <= self.label_smoothing < 1 and 0 <= self.weight_decay < inf):
-            raise ValueError("label_smoothing must lie in 0..1, 1 excluded, and weight_decay not below 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,7 +51,10 @@ class SearchTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchEpoch:
-    """One epoch of a search: mean loss of the weight steps, accuracy in 0..1, latency and its multiplier by target."""
+    """One epoch of a search: mean loss of the weight steps, accuracy in 0..1, latency and its multiplier by target.
+
+    `parameterless` is the share of choices without a parameter in the network that would be derived.
+    """
 
     epoch: int  # counted from 1
     phase: Literal["warmup", "search"]
@@ -87,6 +62,7 @@ class SearchEpoch:
     accuracy: float
     expected_ms: Mapping[str, float]
     multiplier: Mapping[str, float]
+    parameterless: float = 0.0
 
 
 OnSearchEpoch = Callable[[SearchEpoch], None]
@@ -103,8 +79,22 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The network that the search of one seed derives, and its accuracy on the architecture split once trained."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
+
+    seed: int
+    choices: Mapping[str, str]
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """A distribution over architectures, or the networks that were tried; either derives under any budget."""
+    """A distribution over architectures, or the networks that were tried; either derives under any budget.
+
+    `seed` is that of the search; `seeds` are those it was the best of, where there were several.
+    """
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
@@ -112,6 +102,8 @@ class SearchResult:
     space: str
     log_probability: Mapping[str, Mapping[str, float]] | None = None
     tried: tuple[Tried, ...] = ()
+    seed: int = 0
+    seeds: tuple[Judged, ...] = ()
 
     def derive(self, space: SearchSpace, goals: tuple[Goal, ...]) -> Architecture:
         """The best architecture within every budget. Raises BudgetError where there is none."""

@@ -21,7 +21,9 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        self.layers = nn.ModuleList(nn.ModuleList(spec.module() for spec in layer.candidates) for layer in require_chain(space).layers)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(spec.module() for spec in layer.candidates) for layer in require_chain(space).layers
+        )
 
     def forward(self, x: Tensor, choices: Sequence[int]) -> Tensor:
         """Logits of one path: [N, C, H, W] -> [N, classes]. `choices` is one candidate index per decision."""
@@ -34,6 +36,13 @@ class Supernet(nn.Module):
         remaining = iter(gates)
         for candidates in self._candidates():
             x = next(remaining).apply(candidates, x) if len(candidates) > 1 else candidates[0](x)
+        return x
+
+    def forward_mixed(self, x: Tensor, mix: Sequence[Tensor]) -> Tensor:
+        """Logits of a network whose decisions are sums of all candidates, weighted by one vector [K] per decision."""
+        remaining = iter(mix)
+        for candidates in self._candidates():
+            x = _weighted_sum(candidates, next(remaining), x) if len(candidates) > 1 else candidates[0](x)
         return x
 
     def derived(self, architecture: Architecture) -> nn.Sequential:
@@ -53,6 +62,14 @@ class Supernet(nn.Module):
 
     def _candidates(self) -> Iterator[nn.ModuleList]:
         return (candidates for candidates in self.layers if isinstance(candidates, nn.ModuleList))
+
+
+def _weighted_sum(candidates: nn.ModuleList, weights: Tensor, x: Tensor) -> Tensor:
+    first, *others = candidates
+    total: Tensor = weights[0] * first(x)
+    for weight, module in zip(weights[1:], others, strict=True):
+        total = torch.addcmul(total, module(x), weight)  # one pass over memory instead of two
+    return total
 
 
 @dataclass(frozen=True, slots=True)

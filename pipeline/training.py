@@ -108,13 +108,13 @@ def evaluate(
     return float((logits.argmax(1) == split.labels).double().mean())
 
 
-def learning_rate_at(step: int, steps: int, warmup_steps: float, peak: float) -> float:
-    """Linear from near 0 to `peak` over the warm-up, then a cosine to 0 (arXiv:1608.03983). Steps count from 0."""
+def learning_rate_at(step: int, steps: int, warmup_steps: float, peak: float, end: float = 0.0) -> float:
+    """Linear from near 0 to `peak` over the warm-up, then a cosine to `end` (arXiv:1608.03983). Steps count from 0."""
     if step + 1 < warmup_steps:
         return peak * (step + 1) / warmup_steps
     # A warm-up longer than the training leaves nothing to anneal.
     progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0), 1)))
+    return end + (peak - end) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0), 1)))
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

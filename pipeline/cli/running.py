@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import ProgressBars, facts, print_table, show
+from pipeline.cli.console import ProgressBars, facts, show
 from pipeline.cli.options import Json
+from pipeline.cli.results import show_architecture, show_report
 
 if TYPE_CHECKING:
     from pipeline.architecture import Architecture
     from pipeline.plan import Plan
-    from pipeline.report import Report
     from pipeline.run import Run
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]
@@ -32,10 +32,17 @@ def search(
     budget: Budgets,
     data: Annotated[str, typer.Option(help="digits, fashion-mnist, cifar10, cifar100 or imagefolder:PATH.")],
     output: Output,
-    strategy: Annotated[str, typer.Option(help="proxyless or random.")] = "proxyless",
-    epochs: Annotated[int, typer.Option(help="Passes over the training data that the search may cost.")] = 40,
-    warmup_epochs: Annotated[int, typer.Option(help="Of them, with weights alone learning.")] = 10,
+    strategy: Annotated[str, typer.Option(help="How to search; see millis spaces.")] = "proxyless",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training data; else the strategy's own.")] = None,
+    warmup_epochs: Annotated[int | None, typer.Option(help="Of them, with weights alone learning.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting, as in alpha_learning_rate=0.05; repeat.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Fixes every random draw.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Search so often, and keep the best on the architecture split.")] = 1,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Also try random networks at equal cost, shown beside the result.")
+    ] = False,
     download: Download = False,
     json: Json = False,
 ) -> None:
@@ -43,8 +50,9 @@ def search(
     from latency_tables.table_file import load_table
     from pipeline.derivation import require_feasible
     from pipeline.plan import Plan, TargetPlan
-    from pipeline.search_task import SearchSettings
+    from pipeline.search_settings import read_settings
     from pipeline.stage import run_stage
+    from pipeline.stages.baseline import BASELINE
     from pipeline.stages.search import SEARCH
 
     budgets = _one_each(budget, len(table))
@@ -53,8 +61,17 @@ def search(
             TargetPlan(target=str(load_table(path).target), budget=text, table=str(path))
             for path, text in zip(table, budgets, strict=True)
         )
-        settings = SearchSettings(strategy=strategy, epochs=epochs, warmup_epochs=warmup_epochs)
-        plan = Plan(name=output.resolve().name, space=space, data=data, targets=targets, seed=seed, search=settings)
+        given = {"strategy": strategy, "epochs": epochs, "warmup_epochs": warmup_epochs, "seeds": seeds}
+        settings = read_settings(setting or [], **{name: value for name, value in given.items() if value is not None})
+        plan = Plan(
+            name=output.resolve().name,
+            space=space,
+            data=data,
+            targets=targets,
+            seed=seed,
+            search=settings,
+            baseline=baseline,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with ProgressBars() as bars:
@@ -63,7 +80,9 @@ def search(
         plan.save(output)
         run_stage(SEARCH, current)
         _derive(current, confirm=False).save(current.architecture_path)
-    _show_architecture(current, json)
+        if baseline:
+            run_stage(BASELINE, current)
+    show_architecture(current, json)
 
 
 def derive(
@@ -96,7 +115,7 @@ def derive(
         architecture = _derive(current, confirm=confirm)
         plan.save(run)
         architecture.save(current.architecture_path)
-    _show_architecture(current, json)
+    show_architecture(current, json)
 
 
 def train(run: RunFolder, download: Download = False, json: Json = False) -> None:
@@ -165,7 +184,7 @@ def report(run: RunFolder, json: Json = False) -> None:
     with ProgressBars() as bars:
         current = _run(run, load_plan(run), bars)
         run_stage(REPORT, current)
-    _show_report(current, json)
+    show_report(current, json)
 
 
 def run(
@@ -179,16 +198,16 @@ def run(
     """Do everything: profile, search, derive, train, export, measure, package, report. Finished stages are skipped."""
     from pipeline.plan import load_recipe
     from pipeline.stage import run_stage
-    from pipeline.stages import STAGES
+    from pipeline.stages import stages_of
 
     plan = load_recipe(recipe)
     folder = output or Path("runs") / recipe.stem
     plan.save(folder)
     with ProgressBars() as bars:
         current = _run(folder, plan, bars, download)
-        for stage in STAGES:
+        for stage in stages_of(plan):
             run_stage(stage, current)
-    _show_report(current, json)
+    show_report(current, json)
 
 
 def _run(folder: Path, plan: Plan, bars: ProgressBars, download: bool = False) -> Run:
@@ -209,61 +228,3 @@ def _one_each(budgets: list[str], count: int) -> list[str]:
     if len(budgets) not in {1, count}:
         raise typer.BadParameter(f"{len(budgets)} budgets for {count} targets; give one for all or one each")
     return budgets * count if len(budgets) == 1 else budgets
-
-
-def _show_architecture(current: Run, as_json: bool) -> None:
-    architecture = current.architecture()
-    predicted = {str(goal.target): goal.table.predict(architecture.ops()) for goal in current.goals}
-    intervals = {target: each.interval_ms(0.9) for target, each in predicted.items()}
-    budgets = {str(goal.target): goal.budget_ms for goal in current.goals}
-    counts = {"params": architecture.params, "macs": architecture.macs}
-    predicted_ms = {target: each.ms for target, each in predicted.items()}
-    latencies = {"predicted_ms": predicted_ms, "interval_90_ms": intervals, "budget_ms": budgets}
-    found = {"choices": architecture.kept, **counts, **latencies}
-
-    def text() -> None:
-        facts({**architecture.kept, **{name: f"{value:,}" for name, value in counts.items()}})
-        rows = [
-            [target, f"{budgets[target]:.4f}", f"{ms:.4f}", f"{intervals[target][0]:.4f} to {intervals[target][1]:.4f}"]
-            for target, ms in predicted_ms.items()
-        ]
-        print_table(["target", "budget ms", "predicted ms", "90% of measurements lie in"], rows)
-        print(current.architecture_path)
-
-    show(found, as_json, text)
-
-
-def _show_report(current: Run, as_json: bool) -> None:
-    import json
-
-    from pipeline.report import read_report
-
-    found = read_report(current.folder)
-
-    def text() -> None:
-        rows = [
-            [
-                each.target,
-                f"{each.budget_ms:.4f}",
-                f"{each.predicted_ms:.4f}",
-                f"{each.measured_ms:.4f}",
-                f"{found.accuracy:.2%}",
-                f"{each.size_bytes / 1024:.0f} KiB",
-                str(current.folder / each.bundle) if each.bundle else "",
-            ]
-            for each in found.targets
-        ]
-        print_table(["target", "budget ms", "predicted ms", "measured ms", "accuracy", "size", "bundle"], rows)
-        print(f"{current.folder / 'report.html'}: how each number was obtained, with pictures")
-
-    show(json.loads((current.folder / "report.json").read_text()), as_json, text)
-    _require_budgets_met(found)
-
-
-def _require_budgets_met(found: Report) -> None:
-    from profilers.errors import MillisError
-
-    missed = [each for each in found.targets if not each.within_budget]
-    if missed:
-        told = "; ".join(f"{each.measured_ms:.4g} ms of {each.budget_ms:.4g} ms on {each.target}" for each in missed)
-        raise MillisError(f"the finished network was measured over its budget: {told}; was the machine busy? run again")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.plan import Plan
 from pipeline.stage import Stage
+from pipeline.stages.baseline import BASELINE
 from pipeline.stages.derive import DERIVE
 from pipeline.stages.export import EXPORT
 from pipeline.stages.measure import MEASURE
@@ -12,4 +14,9 @@ from pipeline.stages.search import SEARCH
 from pipeline.stages.tables import TABLES
 from pipeline.stages.train import TRAIN
 
-STAGES: tuple[Stage, ...] = (TABLES, SEARCH, DERIVE, TRAIN, EXPORT, MEASURE, PACKAGE, REPORT)
+STAGES: tuple[Stage, ...] = (TABLES, SEARCH, DERIVE, BASELINE, TRAIN, EXPORT, MEASURE, PACKAGE, REPORT)
+
+
+def stages_of(plan: Plan) -> tuple[Stage, ...]:
+    """The stages that a plan asks for."""
+    return tuple(stage for stage in STAGES if plan.baseline or stage is not BASELINE)

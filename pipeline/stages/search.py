@@ -1,20 +1,41 @@
-"""Stage `search`: a distribution over architectures, or networks that were tried."""
+"""Stage `search`: a distribution over architectures, or networks that were tried; of several seeds, the best."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from pipeline.collapse import DOMINANT, told_of
 from pipeline.derivation import require_feasible
 from pipeline.metrics import Metrics
 from pipeline.run import Run
-from pipeline.search_task import SearchEpoch
+from pipeline.search_task import Judged, SearchEpoch, SearchResult, SearchTask
 from pipeline.stage import Stage
 from pipeline.strategies import load_strategy
 
 
-def _inputs(run: Run) -> Sequence[object]:
+def metrics_of(run: Run, seed: int) -> str:
+    """The name that the search of a seed has among the metrics of a run."""
+    return "search" if run.plan.search.seeds == 1 else f"search/seed{seed}"
+
+
+def tasks(run: Run) -> list[SearchTask]:
+    """One search for each seed; where there are several, each in a folder of its own."""
+    task = run.search_task()
+    if task.settings.seeds == 1:
+        return [task]
+    seeds = range(task.seed, task.seed + task.settings.seeds)
+    return [replace(task, seed=seed, folder=task.folder / f"seed{seed}") for seed in seeds]
+
+
+def searched_task(run: Run, result: SearchResult) -> SearchTask:
+    """The task of the seed that a result is of."""
+    return next(task for task in tasks(run) if task.seed == result.seed)
+
+
+def search_inputs(run: Run) -> Sequence[object]:
+    """What a search is made from."""
     budgets = [[target.target, target.budget] for target in run.plan.targets]
     tables = [run.table_path(target) for target in run.plan.targets]
     return [run.space.name, run.plan.data, run.plan.seed, asdict(run.plan.search), budgets, *tables]
@@ -26,18 +47,59 @@ def _outputs(run: Run) -> Sequence[Path]:
 
 def _perform(run: Run) -> None:
     require_feasible(run.space, run.goals)  # before the costly part: budgets that nothing meets end here
-    settings = run.plan.search
+    results = []
+    for task in tasks(run):
+        results.append(_search(run, task))
+        if task.settings.seeds > 1:
+            results[-1].save(task.folder / "result.json")
+    best = results[0] if len(results) == 1 else _best(run, results)
+    best.save(run.search_result_path)
+
+
+def _search(run: Run, task: SearchTask) -> SearchResult:
+    settings = task.settings
     strategy = load_strategy(settings.strategy)
-    planned = strategy.planned_epochs(settings)
-    anew = not (run.folder / "search").exists()
-    with Metrics(run.folder, "search", anew=anew) as metrics:
+    planned = strategy.planned_epochs(task)
+    part = f"search ({settings.strategy}" + (f", seed {task.seed})" if settings.seeds > 1 else ")")
+    collapsed = False
+    with Metrics(run.folder, metrics_of(run, task.seed), anew=not task.folder.exists()) as metrics:
 
         def on_epoch(epoch: SearchEpoch) -> None:
+            nonlocal collapsed
             metrics.tell(epoch.epoch, asdict(epoch))
-            run.watch.progress(f"search ({settings.strategy})", epoch.epoch, planned)
+            run.watch.progress(part, epoch.epoch, planned)
+            dominates = epoch.phase == "search" and epoch.parameterless > DOMINANT
+            if dominates and not collapsed:
+                run.watch.note(f"{part}, epoch {epoch.epoch}: {told_of(epoch.parameterless)}")
+            collapsed = dominates
 
-        result = strategy.search(run.search_task(), on_epoch)
-    result.save(run.search_result_path)
+        return strategy.search(task, on_epoch)
 
 
-SEARCH = Stage(name="search", inputs=_inputs, work="search", outputs=_outputs, perform=_perform)
+def _best(run: Run, results: Sequence[SearchResult]) -> SearchResult:
+    """The result whose network is best on the architecture split, each trained as long from scratch."""
+    judged = []
+    for task, result in zip(tasks(run), results, strict=True):
+        judged.append(_judged(run, task, result))
+        run.watch.note(f"seed {task.seed}: {judged[-1].accuracy:.2%} on the architecture split")
+    best = max(range(len(judged)), key=lambda number: judged[number].accuracy)
+    return replace(results[best], seeds=tuple(judged))
+
+
+def _judged(run: Run, task: SearchTask, result: SearchResult) -> Judged:
+    from pipeline.trial import try_out
+
+    network = result.derive(run.space, run.goals)
+    epochs = task.settings.judge_epochs
+    trained = try_out(
+        task,
+        network,
+        epochs=epochs,
+        seed=run.plan.seed,
+        checkpoint=task.folder / "judged.checkpoint.safetensors",
+        on_epoch=lambda epoch: run.watch.progress(f"judging seed {task.seed}", epoch.epoch, epochs),
+    )
+    return Judged(seed=task.seed, choices=network.labels, accuracy=trained.accuracy)
+
+
+SEARCH = Stage(name="search", inputs=search_inputs, work="search", outputs=_outputs, perform=_perform)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.metrics import Metrics
 from pipeline.report import TrainPoint
 from pipeline.run import Run
+from pipeline.search_task import SearchResult
 from pipeline.stage import Stage
+from pipeline.stages.search import searched_task
 from pipeline.strategies import load_strategy
 from profilers.files import read_json, write_json
 
@@ -87,7 +89,8 @@ def _initial_network(run: Run) -> nn.Module:
     """The derived network: with the weights that the search left it, or fresh ones from the seed."""
     architecture = run.architecture()
     if run.plan.start == "search":
-        return load_strategy(run.plan.search.strategy).searched_weights(run.search_task(), architecture)
+        result = SearchResult.load(run.search_result_path)
+        return load_strategy(result.strategy).searched_weights(searched_task(run, result), architecture)
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Search strategies. Adding one takes a file here with a function `search` and a line in STRATEGIES."""
+"""Search strategies. Adding one takes a file here with a STRATEGY, a line in STRATEGIES, and its settings in OWN."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.architecture import Architecture
-from pipeline.search_task import OnSearchEpoch, SearchError, SearchResult, SearchSettings, SearchTask
+from pipeline.search_task import OnSearchEpoch, SearchError, SearchResult, SearchTask
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class Strategy(Protocol):
-    """A module that searches."""
+    """A way to search; those by gradient are `pipeline.search_loop.GradientSearch`."""
 
-    def planned_epochs(self, settings: SearchSettings) -> int:
+    def planned_epochs(self, task: SearchTask) -> int:
         """How many epochs `search` tells of in all."""
+
+    def cost(self, task: SearchTask) -> float:
+        """What a search costs, in passes of one network over the weight split."""
 
     def search(self, task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
         """Search, going on from the checkpoint in `task.folder` where there is one."""
@@ -35,7 +38,19 @@ class StrategyEntry:
 STRATEGIES = {
     "proxyless": StrategyEntry(
         "pipeline.strategies.proxyless",
-        "binary gates over a supernet, expected latency driven to the budget (arXiv:1812.00332)",
+        "binary gates over a supernet, one path at a time: as fast and small as one network (arXiv:1812.00332)",
+    ),
+    "darts": StrategyEntry(
+        "pipeline.strategies.darts",
+        "all candidates at once, weighted by a softmax; weights and choices in turn (arXiv:1806.09055)",
+    ),
+    "fbnet": StrategyEntry(
+        "pipeline.strategies.fbnet",
+        "all candidates at once, weighted by draws of a Gumbel softmax that cools down (arXiv:1812.03443)",
+    ),
+    "snas": StrategyEntry(
+        "pipeline.strategies.snas",
+        "all candidates at once, weighted by draws of a concrete distribution; one loss for all (arXiv:1812.09926)",
     ),
     "random": StrategyEntry(
         "pipeline.strategies.random_search",
@@ -48,4 +63,5 @@ def load_strategy(name: str) -> Strategy:
     """The strategy of that name; raises SearchError listing what there is."""
     if name not in STRATEGIES:
         raise SearchError(f"no strategy {name!r}; there are: {', '.join(STRATEGIES)}")
-    return import_module(STRATEGIES[name].module)
+    strategy: Strategy = import_module(STRATEGIES[name].module).STRATEGY
+    return strategy

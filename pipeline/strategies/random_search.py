@@ -6,7 +6,7 @@ one that is best on the architecture split wins.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,11 +15,13 @@ from torch import nn
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError
 from pipeline.checkpoint import load_weights, save_weights
+from pipeline.collapse import parameterless
 from pipeline.data.seeding import generator
 from pipeline.derivation import derive
-from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchResult, SearchSettings, SearchTask, Tried
-from pipeline.train_settings import TrainSettings
-from pipeline.training import EpochResult, train
+from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchResult, SearchTask, Tried
+from pipeline.strategies import load_strategy
+from pipeline.training import EpochResult
+from pipeline.trial import try_out
 
 # Networks are drawn from this share of the first budget on: a baseline of faster networks would be no baseline. Where a
 # space is too coarse for that, the floor gives way.
@@ -32,40 +34,62 @@ HEADROOM = 0.03
 DRAWS = 10
 
 
-def planned_epochs(settings: SearchSettings) -> int:
-    return settings.networks * _training(settings).epochs
+@dataclass(frozen=True, slots=True)
+class RandomSearch:
+    """Networks one after another."""
+
+    def planned_epochs(self, task: SearchTask) -> int:
+        return networks_of(task) * epochs_each(task)
+
+    def cost(self, task: SearchTask) -> float:
+        """What a search of the task's strategy costs; of `random` itself, what one of `proxyless` would."""
+        name = task.settings.strategy
+        return load_strategy("proxyless" if name == "random" else name).cost(task)
+
+    def search(self, task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
+        """Train random networks within the budgets; goes on after the last finished epoch."""
+        tried = []
+        for number, architecture in enumerate(draw_all(task)):
+            trained = try_out(
+                task,
+                architecture,
+                epochs=epochs_each(task),
+                seed=task.seed + number,
+                checkpoint=task.folder / f"network{number}.checkpoint.safetensors",
+                on_epoch=lambda result, a=architecture, n=number: on_epoch(_epoch(task, a, n, result)),  # type: ignore[misc]
+            )
+            save_weights(_weights_path(task, architecture), trained.network)
+            tried.append(Tried(choices=architecture.labels, accuracy=trained.accuracy))
+        return SearchResult(strategy="random", space=task.space.name, seed=task.seed, tried=tuple(tried))
+
+    def searched_weights(self, task: SearchTask, architecture: Architecture) -> nn.Module:
+        """The network as the search trained it; raises FileError where it was not among those tried."""
+        network = architecture.graph().module()
+        load_weights(_weights_path(task, architecture), network)
+        return network
 
 
-def search(task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
-    """Train `settings.networks` random networks within the budgets; goes on after the last finished epoch."""
-    tried = []
-    for number, architecture in enumerate(draw_all(task)):
-        trained = train(
-            _fresh(task, architecture, number),
-            task.data,
-            _training(task.settings),
-            seed=task.seed + number,
-            checkpoint=task.folder / f"network{number}.checkpoint.safetensors",
-            on_epoch=lambda result, a=architecture, n=number: on_epoch(_epoch(task, a, n, result)),  # type: ignore[misc]
-        )
-        save_weights(_weights_path(task, architecture), trained.network)
-        tried.append(Tried(choices=architecture.labels, accuracy=trained.accuracy))
-    return SearchResult(strategy="random", space=task.space.name, tried=tuple(tried))
+STRATEGY = RandomSearch()
 
 
-def searched_weights(task: SearchTask, architecture: Architecture) -> nn.Module:
-    """The network of an architecture as the search trained it; raises FileError where it was not among those tried."""
-    network = architecture.graph().module()
-    load_weights(_weights_path(task, architecture), network)
-    return network
+def networks_of(task: SearchTask) -> int:
+    """How many networks are trained: beside another strategy, for each of its seeds."""
+    beside = task.settings.strategy != "random"
+    return task.settings.networks * (task.settings.seeds if beside else 1)
+
+
+def epochs_each(task: SearchTask) -> int:
+    """For how many epochs each network is trained, so that all together cost what a search does."""
+    return max(1, round(STRATEGY.cost(task) / task.settings.networks))
 
 
 def draw_all(task: SearchTask) -> tuple[Architecture, ...]:
     """Different networks, as many as the settings ask for; fewer where no more turn up within the budgets."""
     drawn: dict[Architecture, None] = {}
-    for number in range(DRAWS * task.settings.networks):
+    wanted = networks_of(task)
+    for number in range(DRAWS * wanted):
         drawn[draw(task, number)] = None
-        if len(drawn) == task.settings.networks:
+        if len(drawn) == wanted:
             break
     return tuple(drawn)
 
@@ -86,32 +110,9 @@ def draw(task: SearchTask, number: int) -> Architecture:
     return derive(task.space, scores, task.goals)
 
 
-def search_cost(settings: SearchSettings) -> float:
-    """What a search may cost, in passes of one network over the weight split.
-
-    An architecture step of two paths (two forward passes, one backward pass to the activations) costs about what a
-    weight step does (one forward, one backward to activations and weights).
-    """
-    return settings.epochs + (settings.epochs - settings.warmup_epochs) / settings.weight_steps
-
-
-def _training(settings: SearchSettings) -> TrainSettings:
-    return TrainSettings(
-        epochs=max(1, round(search_cost(settings) / settings.networks)),
-        batch_size=settings.batch_size,
-        label_smoothing=settings.label_smoothing,
-    )
-
-
 def _gumbel(count: int, random: torch.Generator) -> list[float]:
     uniform = torch.rand(count, generator=random, dtype=torch.float64).clamp_min(1e-12)
     return (-(-uniform.log()).log()).tolist()
-
-
-def _fresh(task: SearchTask, architecture: Architecture, number: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(task.seed + number)
-        return architecture.graph().module()
 
 
 def _weights_path(task: SearchTask, architecture: Architecture) -> Path:
@@ -120,7 +121,7 @@ def _weights_path(task: SearchTask, architecture: Architecture) -> Path:
 
 def _epoch(task: SearchTask, architecture: Architecture, number: int, result: EpochResult) -> SearchEpoch:
     expected = {str(goal.target): goal.table.network_ms(architecture.ops()) for goal in task.goals}
-    before = number * _training(task.settings).epochs
+    before = number * epochs_each(task)
     return SearchEpoch(
         epoch=before + result.epoch,
         phase="search",
@@ -128,4 +129,5 @@ def _epoch(task: SearchTask, architecture: Architecture, number: int, result: Ep
         accuracy=max(result.raw_accuracy, result.ema_accuracy),
         expected_ms=expected,
         multiplier={},
+        parameterless=parameterless(architecture),
     )

@@ -107,7 +107,7 @@ def test_wrong_usage_is_exit_code_two(words: list[str], millis: Millis) -> None:
 def test_spaces_are_listed_in_one_json_document(millis: Millis) -> None:
     found = millis("spaces", "--json").json
     assert "proxyless-mobile" in found["spaces"]
-    assert set(found["strategies"]) == {"proxyless", "random"}
+    assert set(found["strategies"]) >= {"proxyless", "darts", "fbnet", "snas", "random"}
 
 
 def test_spaces_are_listed_for_people(millis: Millis) -> None:
@@ -299,16 +299,16 @@ def test_budgets_that_make_no_sense_are_wrong_usage(
 KILLED = """
 import os, signal
 from pipeline.cli import main
-from pipeline.strategies.proxyless import _Run
+from pipeline.search_loop import SearchLoop
 
-train_weights = _Run.train_weights
+advance = SearchLoop.advance
 
-def killed_in_the_middle_of_the_second_epoch(run, images, labels):
-    if run.step == 24:
+def killed_in_the_middle_of_the_second_epoch(loop, *batches):
+    if loop.step == 24:
         os.kill(os.getpid(), signal.SIGKILL)
-    train_weights(run, images, labels)
+    advance(loop, *batches)
 
-_Run.train_weights = killed_in_the_middle_of_the_second_epoch
+SearchLoop.advance = killed_in_the_middle_of_the_second_epoch
 main()
 """
 
@@ -324,6 +324,52 @@ def test_a_search_that_is_killed_gives_what_it_would_have_given(search: Search, 
     for name in ("search/result.json", "architecture.json"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert [line.get("epoch") for line in lines_of(killed / "metrics.jsonl")] == [None, 1, 2, 3]
+
+
+def test_of_several_seeds_the_best_on_the_architecture_split_is_kept(
+    search: Search, millis: Millis, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    found = millis(*search(run), "--seeds", "2", "--seed", "3", "--set", "judge_epochs=1", "--json").json
+    assert set(found["seeds"]) == {"3", "4"}
+    result = json.loads((run / "search" / "result.json").read_text())
+    assert found["seeds"][str(result["seed"])] == max(found["seeds"].values())
+    own = json.loads((run / "search" / f"seed{result['seed']}" / "result.json").read_text())
+    assert own["log_probability"] == result["log_probability"]
+    assert {path.name for path in (run / "tensorboard" / "search").iterdir()} == {"seed3", "seed4"}
+    assert millis(*search(run), "--seeds", "2", "--seed", "3", "--set", "judge_epochs=1").stdout.count("%") >= 2
+
+
+def test_the_best_of_random_networks_is_shown_beside_the_result(search: Search, millis: Millis, tmp_path: Path) -> None:
+    words = [*search(tmp_path / "run", "100%"), "--baseline", "--set", "networks=2"]
+    beside = millis(*words, "--json").json["baseline"]
+    assert (beside["networks"], beside["epochs"]) == (2, 2)  # a search of 3 + 2 / 2 passes
+    for network in (beside["found"], beside["random"]):
+        assert 0 <= network["accuracy"] <= 1 and set(network["predicted_ms"]) == {"local:onnxruntime", "local:litert"}
+    ended = millis(*words)
+    assert "best of 2 random" in ended.stdout and "baseline: done before, skipped" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--set", "alpha_learning_rat=1"], "no setting 'alpha_learning_rat'"),
+        (["--set", "epochs=5"], "setting epochs is given twice"),
+        (["--set", "inner_steps"], "write NAME=VALUE"),
+        (["--set", "inner_steps=often"], "inner_steps: "),
+        (["--set", "latency_loss=mul"], "latency_loss: "),
+        (["--strategy", "dart"], "no 'dart'; there are: proxyless, darts"),
+        (["--strategy", "random", "--baseline"], "baseline: "),
+        (["--seeds", "0"], "seeds=0 must be a number above 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_slip_in_a_setting_is_wrong_usage_naming_it(
+    words: list[str], told: str, search: Search, millis: Millis, tmp_path: Path
+) -> None:
+    ended = millis(*search(tmp_path / "run"), *words)
+    assert ended.exit_code == 2
+    assert told in " ".join(ended.stderr.replace("│", " ").split())
 
 
 def test_an_interrupt_says_that_what_was_finished_is_kept(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.latency_loss import MULTIPLIER_RATE
 from pipeline.multiplier import HIGHEST, LOWEST, Multiplier
-from pipeline.strategies.proxyless import MULTIPLIER_RATE
 
 LEARNING_RATE = 0.02
 

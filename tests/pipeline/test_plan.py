@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.plan import Plan, ProfilePlan, TargetPlan, load_plan, load_recipe
-from pipeline.search_task import SearchSettings
+from pipeline.search_settings import SearchSettings
 from pipeline.spaces import parse_space
 from pipeline.train_settings import TrainSettings
 from profilers.errors import FileError
@@ -76,7 +76,7 @@ def test_a_plan_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
         ({"targets": []}, "name at least one target"),
         ({"profile": {"protocol": "quik"}}, "no protocol 'quik'"),
         ({"profile": {"networks": -1}}, "networks=-1"),
-        ({"search": {"strategy": "proxyles"}}, "search.strategy: no 'proxyles'; there are: proxyless, random"),
+        ({"search": {"strategy": "proxyles"}}, "search.strategy: no 'proxyles'; there are: proxyless, darts"),
         ({"search": {"epochs": 4, "warmup_epochs": 4}}, "warmup_epochs=4"),
         ({"search": {"paths": "three"}}, "search.paths: "),
         ({"search": {"learning_rate": "fast"}}, "search.learning_rate: "),

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pipeline.architecture import Architecture
@@ -16,15 +14,18 @@ from pipeline.budget import Goal, Reach
 from pipeline.data import Data
 from pipeline.data.batches import batches
 from pipeline.gates import Paths
-from pipeline.search_task import SearchEpoch, SearchError, SearchResult, SearchSettings, SearchTask
+from pipeline.search_loop import SearchLoop
+from pipeline.search_settings import SearchSettings
+from pipeline.search_task import SearchEpoch, SearchError, SearchResult, SearchTask
 from pipeline.space import SearchSpace
-from pipeline.strategies import load_strategy, proxyless
+from pipeline.strategies import load_strategy
+from pipeline.strategies.proxyless import STRATEGY, Proxyless
 from profilers.errors import FileError
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import MakeTable
 
-SHORT = SearchSettings(epochs=3, warmup_epochs=1, batch_size=256, alpha_learning_rate=0.1, weight_steps=1)
+SHORT = SearchSettings(epochs=3, warmup_epochs=1, batch_size=256, alpha_learning_rate=0.1, inner_steps=1)
 
 
 class StoppedError(Exception):
@@ -59,7 +60,7 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 
 def test_the_epochs_of_a_search_are_told(task: SearchTask) -> None:
     told: list[SearchEpoch] = []
-    result = proxyless.search(task, told.append)
+    result = STRATEGY.search(task, told.append)
     assert [(epoch.epoch, epoch.phase) for epoch in told] == [(1, "warmup"), (2, "search"), (3, "search")]
     reach = Reach.of(task.space, task.goals[0].table)
     for epoch in told:
@@ -77,23 +78,23 @@ def test_a_killed_search_resumes_to_the_same_bits(epoch: int, paths: Paths, task
 
     task = replace(task, settings=replace(SHORT, paths=paths))
     other = replace(task, folder=tmp_path / "killed")
-    whole = proxyless.search(task, quiet)
+    whole = STRATEGY.search(task, quiet)
     with pytest.raises(StoppedError):
-        proxyless.search(other, stop)
+        STRATEGY.search(other, stop)
     torch.manual_seed(5)  # what else the process draws must not matter
     heard: list[int] = []
-    resumed = proxyless.search(other, lambda result: heard.append(result.epoch))
+    resumed = STRATEGY.search(other, lambda result: heard.append(result.epoch))
     assert heard == list(range(epoch, 4))  # the epoch that was being told is told again
     assert resumed == whole
     network = Architecture(task.space, (0, 1, 1))
-    one, another = (proxyless.searched_weights(each, network) for each in (task, other))
+    one, another = (STRATEGY.searched_weights(each, network) for each in (task, other))
     assert not changed(state(one), state(another))
 
 
 def test_a_finished_search_is_not_repeated(task: SearchTask) -> None:
-    first = proxyless.search(task, quiet)
+    first = STRATEGY.search(task, quiet)
     told: list[SearchEpoch] = []
-    assert proxyless.search(task, told.append) == first
+    assert STRATEGY.search(task, told.append) == first
     assert told == []
 
 
@@ -108,28 +109,35 @@ def test_a_finished_search_is_not_repeated(task: SearchTask) -> None:
 def test_a_checkpoint_of_another_search_is_refused(
     change: Callable[[SearchTask], SearchTask], told: str, task: SearchTask
 ) -> None:
-    proxyless.search(replace(task, settings=replace(SHORT, epochs=2)), quiet)
+    STRATEGY.search(replace(task, settings=replace(SHORT, epochs=2)), quiet)
     task = change(replace(task, settings=replace(SHORT, epochs=2)))
     with pytest.raises(FileError, match=rf"checkpoint\.safetensors: belongs to a search with other {told}"):
-        proxyless.search(task, quiet)
+        STRATEGY.search(task, quiet)
 
 
 @pytest.mark.parametrize("warmup_epochs", [0, 1])
 def test_a_loss_that_is_no_number_ends_the_search_at_its_step(warmup_epochs: int, task: SearchTask) -> None:
     settings = replace(SHORT, learning_rate=1e30, warmup_epochs=warmup_epochs)
     with pytest.raises(SearchError, match=r"not finite at step [12] of 12: try a lower learning_rate than 1e\+30"):
-        proxyless.search(replace(task, settings=settings), quiet)
+        STRATEGY.search(replace(task, settings=settings), quiet)
+
+
+def begun(task: SearchTask) -> tuple[SearchLoop, Proxyless]:
+    """A search that has not begun, with weights first in every step."""
+    searcher = Proxyless.begin(task)
+    return SearchLoop.begin(task, searcher), searcher
 
 
 def test_a_weight_step_changes_the_sampled_path_and_nothing_else(
     task: SearchTask, pairs: Iterator[tuple[Tensor, Tensor]]
 ) -> None:
-    run = proxyless._Run.begin(replace(task, settings=replace(SHORT, batch_size=64)))
-    for images, labels in pairs:  # from the second step on there is momentum that must not act on the others
-        alpha, before = run.alpha.values.detach().clone(), state(run.supernet)
-        run.train_weights(images, labels)
-        assert torch.equal(run.alpha.values, alpha)
-        moved = [tuple(name.split(".")[1:3]) for name in changed(before, state(run.supernet))]
+    loop, searcher = begun(replace(task, settings=replace(SHORT, batch_size=64)))
+    for batch in pairs:  # from the second step on there is momentum that must not act on the others
+        loop.step += 1
+        alpha, before = searcher.alpha.values.detach().clone(), state(searcher.supernet)
+        searcher.step(loop.moment, batch, None)
+        assert torch.equal(searcher.alpha.values, alpha)
+        moved = [tuple(name.split(".")[1:3]) for name in changed(before, state(searcher.supernet))]
         layers = sorted(layer for layer, _ in set(moved))  # one candidate of each, but for an identity in layer 3
         assert layers in ([*"0123456"], [*"012456"])
 
@@ -138,32 +146,34 @@ def test_a_weight_step_changes_the_sampled_path_and_nothing_else(
 def test_an_architecture_step_changes_alpha_and_nothing_else(
     paths: Paths, task: SearchTask, pairs: Iterator[tuple[Tensor, Tensor]]
 ) -> None:
-    run = proxyless._Run.begin(replace(task, settings=replace(SHORT, paths=paths)))
-    run.train_weights(*next(pairs))
-    before, momentum = state(run.supernet), run.weight_optimizer.state_dict()
+    loop, searcher = begun(replace(task, settings=replace(SHORT, paths=paths)))
+    searcher.step(loop.moment, next(pairs), None)
+    before, momentum = state(searcher.supernet), searcher.learned.weight_optimizer.state_dict()
     for images, labels in pairs:
-        alpha, probability = run.alpha.values.detach().clone(), run.alpha.probability().detach()
-        run.train_architecture(images, labels)
-        moved = (run.alpha.values != alpha) & run.alpha.exists
+        loop.architecture_step += 1
+        alpha, probability = searcher.alpha.values.detach().clone(), searcher.alpha.probability().detach()
+        searcher._step_alpha(loop.moment, images, labels)
+        moved = (searcher.alpha.values != alpha) & searcher.alpha.exists
         assert moved.sum(1).tolist() == ([2, 2, 2] if paths == "two" else [2, 3, 2])
-        still = run.alpha.exists & ~moved
-        assert run.alpha.probability()[still].tolist() == pytest.approx(probability[still].tolist(), abs=1e-6)
-    assert not changed(before, state(run.supernet))
-    assert str(run.weight_optimizer.state_dict()) == str(momentum)
+        still = searcher.alpha.exists & ~moved
+        assert searcher.alpha.probability()[still].tolist() == pytest.approx(probability[still].tolist(), abs=1e-6)
+    assert not changed(before, state(searcher.supernet))
+    assert str(searcher.learned.weight_optimizer.state_dict()) == str(momentum)
 
 
 def test_latency_moves_alpha_even_where_the_layer_is_left_out(
     task: SearchTask, pairs: Iterator[tuple[Tensor, Tensor]]
 ) -> None:
-    run = proxyless._Run.begin(task)
+    loop, searcher = begun(task)
     identity = task.space.decisions[1].index("identity")
     steps = 0
     for images, labels in pairs:
+        loop.architecture_step += 1
         with torch.no_grad():
-            run.alpha.values[1] = torch.tensor([0.0, 0.0, 6.0])  # nearly always active
-        before = run.alpha.values.detach().clone()
-        run.train_architecture(images, labels)
-        steps += int((run.alpha.values != before)[1, identity])
+            searcher.alpha.values[1] = torch.tensor([0.0, 0.0, 6.0])  # nearly always active
+        before = searcher.alpha.values.detach().clone()
+        searcher._step_alpha(loop.moment, images, labels)
+        steps += int((searcher.alpha.values != before)[1, identity])
     assert steps > 10
 
 
@@ -174,45 +184,36 @@ def test_a_search_goes_towards_its_budget(paths: Paths, task: SearchTask) -> Non
     settings = replace(SHORT, epochs=8, batch_size=64, alpha_learning_rate=0.05, paths=paths)
     told: list[SearchEpoch] = []
     goals = (replace(task.goals[0], budget_ms=budget_ms),)
-    proxyless.search(replace(task, settings=settings, goals=goals), told.append)
+    STRATEGY.search(replace(task, settings=settings, goals=goals), told.append)
     expected = [epoch.expected_ms["local:onnxruntime"] / budget_ms for epoch in told]
     assert expected[0] > 1.09
     assert expected[-1] == pytest.approx(1, abs=0.07)
 
 
-@given(first_ms=st.floats(0.1, 100), budget_ms=st.floats(0.1, 100))
-def test_the_budget_comes_down_to_itself_and_never_below(first_ms: float, budget_ms: float) -> None:
-    schedule = proxyless._Schedule(steps=120, warmup_steps=20, weight_steps=2)
-    line = [schedule.budget_ms(step, first_ms, budget_ms) for step in range(51)]
-    assert line[0] == pytest.approx(max(first_ms, budget_ms))
-    assert line == sorted(line, reverse=True)
-    assert line[25:] == [budget_ms] * 26
-
-
 def test_the_searched_weights_serve_another_budget_than_that_of_the_search(task: SearchTask) -> None:
-    proxyless.search(replace(task, settings=replace(SHORT, epochs=2)), quiet)
+    STRATEGY.search(replace(task, settings=replace(SHORT, epochs=2)), quiet)
     later = replace(
         task, settings=replace(SHORT, epochs=2), goals=tuple(replace(goal, budget_ms=9.0) for goal in task.goals)
     )
-    network = proxyless.searched_weights(later, Architecture(task.space, (1, 2, 0)))
+    network = STRATEGY.searched_weights(later, Architecture(task.space, (1, 2, 0)))
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
 
 
 def test_there_are_no_searched_weights_before_a_search(task: SearchTask) -> None:
     with pytest.raises(FileError, match="no such state file"):
-        proxyless.searched_weights(task, Architecture(task.space, (0, 0, 0)))
+        STRATEGY.searched_weights(task, Architecture(task.space, (0, 0, 0)))
 
 
 def test_two_targets_are_each_driven_by_a_multiplier_of_their_own(task: SearchTask, make_table: MakeTable) -> None:
     loose = Goal(table=make_table(task.space, target="local:litert"), budget_ms=100.0)
     tight = replace(task.goals[0], budget_ms=Reach.of(task.space, task.goals[0].table).fastest_ms * 1.01)
     told: list[SearchEpoch] = []
-    result = proxyless.search(replace(task, goals=(tight, loose)), told.append)
+    result = STRATEGY.search(replace(task, goals=(tight, loose)), told.append)
     assert told[-1].multiplier["local:onnxruntime"] > told[-1].multiplier["local:litert"]
     assert isinstance(result, SearchResult)
     assert tight.is_met_by(result.derive(task.space, (tight, loose)))
 
 
 def test_an_unknown_strategy_is_told_with_those_there_are() -> None:
-    with pytest.raises(SearchError, match="no strategy 'evolution'; there are: proxyless, random"):
+    with pytest.raises(SearchError, match="no strategy 'evolution'; there are: proxyless, darts"):
         load_strategy("evolution")

@@ -11,19 +11,23 @@ from hypothesis import strategies as st
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal, Reach
-from pipeline.data import Data
-from pipeline.search_task import SearchEpoch, SearchSettings, SearchTask
+from pipeline.data import Data, load_data
+from pipeline.search_settings import SearchSettings
+from pipeline.search_task import SearchEpoch, SearchTask
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
-from pipeline.strategies import random_search
-from pipeline.strategies.random_search import FLOORS, HEADROOM, draw, draw_all, search_cost
+from pipeline.strategies import load_strategy
+from pipeline.strategies.random_search import FLOORS, HEADROOM, STRATEGY, draw, draw_all, epochs_each
 from pipeline.training import evaluate
 from profilers.errors import FileError
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import MakeTable
 
-SHORT = SearchSettings(strategy="random", epochs=3, warmup_epochs=1, weight_steps=2, batch_size=256, networks=2)
+SHORT = SearchSettings(strategy="random", epochs=3, warmup_epochs=1, inner_steps=2, batch_size=256, networks=2)
+
+
+DIGITS = load_data("digits")
 
 
 class StoppedError(Exception):
@@ -45,15 +49,26 @@ def quiet(_: SearchEpoch) -> None:
 @given(epochs=st.integers(1, 100), warmup=st.integers(0, 99), steps=st.integers(1, 5), networks=st.integers(1, 10))
 def test_all_networks_together_cost_what_a_search_costs(epochs: int, warmup: int, steps: int, networks: int) -> None:
     warmup = min(warmup, epochs - 1)
-    settings = SearchSettings(epochs=epochs, warmup_epochs=warmup, weight_steps=steps, networks=networks)
-    assert search_cost(settings) == epochs + (epochs - warmup) / steps
-    trained = networks * random_search._training(settings).epochs
-    assert abs(trained - search_cost(settings)) <= networks / 2 or trained == networks
+    settings = SearchSettings(
+        strategy="random", epochs=epochs, warmup_epochs=warmup, inner_steps=steps, networks=networks
+    )
+    task = SearchTask(space=parse_space("mbconv-8"), data=DIGITS, goals=(), settings=settings, seed=0, folder=Path())
+    assert STRATEGY.cost(task) == epochs + (epochs - warmup) / steps
+    trained = STRATEGY.planned_epochs(task)
+    assert trained == networks * epochs_each(task)
+    assert abs(trained - STRATEGY.cost(task)) <= networks / 2 or trained == networks
+
+
+@pytest.mark.parametrize("name", ["darts", "fbnet", "snas"])
+def test_beside_a_search_of_all_candidates_random_networks_train_for_longer(name: str, task: SearchTask) -> None:
+    settings = SearchSettings(strategy=name, epochs=8, warmup_epochs=2, inner_steps=2)
+    beside = replace(task, settings=settings)
+    assert STRATEGY.cost(beside) == load_strategy(name).cost(beside) > 16
 
 
 def test_the_epochs_told_are_those_of_one_network_after_the_other(task: SearchTask) -> None:
     told: list[SearchEpoch] = []
-    result = random_search.search(task, told.append)
+    result = STRATEGY.search(task, told.append)
     assert [epoch.epoch for epoch in told] == [1, 2, 3, 4]  # a search of 3 + 2 / 2 passes
     assert result.log_probability is None and len(result.tried) == 2
     for number, (tried, network) in enumerate(zip(result.tried, draw_all(task), strict=True)):
@@ -63,16 +78,16 @@ def test_the_epochs_told_are_those_of_one_network_after_the_other(task: SearchTa
 
 
 def test_the_best_network_comes_with_the_weights_it_was_judged_by(task: SearchTask) -> None:
-    result = random_search.search(task, quiet)
+    result = STRATEGY.search(task, quiet)
     best = result.derive(task.space, task.goals)
-    network = random_search.searched_weights(task, best).eval()
+    network = STRATEGY.searched_weights(task, best).eval()
     accuracy = evaluate(network, task.data.architecture, task.data.normalisation)
     assert accuracy == max(tried.accuracy for tried in result.tried)
 
 
 def test_a_network_that_was_not_tried_has_no_weights(task: SearchTask) -> None:
     with pytest.raises(FileError, match="no such weights file"):
-        random_search.searched_weights(task, Architecture(task.space, (1, 1, 1)))
+        STRATEGY.searched_weights(task, Architecture(task.space, (1, 1, 1)))
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
@@ -82,12 +97,12 @@ def test_a_killed_search_resumes_to_the_same_result(epoch: int, task: SearchTask
             raise StoppedError
 
     other = replace(task, folder=tmp_path / "killed")
-    whole = random_search.search(task, quiet)
+    whole = STRATEGY.search(task, quiet)
     with pytest.raises(StoppedError):
-        random_search.search(other, stop)
+        STRATEGY.search(other, stop)
     torch.manual_seed(5)
     heard: list[int] = []
-    assert random_search.search(other, lambda result: heard.append(result.epoch)) == whole
+    assert STRATEGY.search(other, lambda result: heard.append(result.epoch)) == whole
     assert heard == list(range(epoch + 1, 5))
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal
-from pipeline.search_task import SearchError, SearchResult, SearchSettings, Tried
+from pipeline.search_settings import SearchSettings
+from pipeline.search_task import SearchError, SearchResult, Tried
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
 from profilers.errors import FileError
@@ -123,7 +124,7 @@ def test_a_damaged_result_is_one_line_naming_file_and_field(
         {"batch_size": 0},
         {"learning_rate": float("nan")},
         {"alpha_learning_rate": 0.0},
-        {"weight_steps": 0},
+        {"inner_steps": 0},
         {"networks": 0},
         {"label_smoothing": 1.0},
         {"weight_decay": -1e-9},

@@ -1,0 +1,113 @@
+"""Searches in which every step computes a mixture of all candidates: DARTS, FBNet and SNAS differ in the mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from pipeline.alpha import Alpha
+from pipeline.architecture import Architecture
+from pipeline.derivation import LogProbability
+from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, supernet_of, weight_optimizer_of
+from pipeline.search_loop import Alternation, Batch, Outcome
+from pipeline.search_task import SearchTask
+from pipeline.supernet import Supernet, frozen_statistics
+
+Proposal = Callable[[Alpha, Moment, SplitName], Tensor]
+
+
+@dataclass(slots=True, kw_only=True)
+class Mixture:
+    """First order: the gradient of alpha is taken at the weights as they are."""
+
+    alpha: Alpha
+    supernet: Supernet
+    learned: Learned
+    proposal: Proposal
+    alternation: Alternation = "choices first"
+
+    @staticmethod
+    def begin(
+        task: SearchTask,
+        proposal: Proposal,
+        *,
+        betas: tuple[float, float],
+        alternation: Alternation = "choices first",
+    ) -> Mixture:
+        """`betas` are those of alpha's Adam."""
+        supernet, alpha = supernet_of(task), alpha_of(task)
+        learned = Learned(
+            supernet=supernet,
+            choices={"alpha": alpha.values},
+            weight_optimizer=weight_optimizer_of(supernet, task.settings, nesterov=False),
+            choice_optimizer=choice_optimizer_of([alpha.values], task.settings, betas),
+        )
+        return Mixture(alpha=alpha, supernet=supernet, learned=learned, proposal=proposal, alternation=alternation)
+
+    def propose(self, moment: Moment, split: SplitName) -> Tensor:
+        return self.proposal(self.alpha, moment, split)
+
+    def step(self, moment: Moment, train: Batch, validation: Batch | None) -> Outcome:
+        """Alpha, on images that the weights never see; then the weights."""
+        if self.alternation == "together":
+            return self._step_together(moment, *train)
+        judged = None if validation is None else (self._step_alpha(moment, *validation), validation[1])
+        images, labels = train
+        logits = self.mixed(images, self.propose(moment, "weights").detach())
+        loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
+        self.learned.step_weights(loss, moment)
+        return Outcome.of(loss, (logits, labels) if moment.warming_up else judged)
+
+    def mixed(self, images: Tensor, mixture: Tensor) -> Tensor:
+        """Logits of the mixture [L, K] of all candidates."""
+        return self.supernet.forward_mixed(images, self.alpha.by_decision(mixture))
+
+    def distribution(self) -> Tensor:
+        return self.alpha.probability()
+
+    def log_probability(self) -> LogProbability:
+        return self.alpha.log_probability()
+
+    def derived(self, architecture: Architecture) -> nn.Module:
+        return self.supernet.derived(architecture)
+
+    def _step_alpha(self, moment: Moment, images: Tensor, labels: Tensor) -> Tensor:
+        """Returns the logits of the mixture."""
+        mixture = self.propose(moment, "architecture")
+        with frozen_statistics(self.supernet):
+            logits = self.mixed(images, mixture)
+            loss = moment.with_latency(cross_entropy(logits, labels), mixture)
+            gradients = torch.autograd.grad(loss, [self.alpha.values])
+        self.learned.step_choices(gradients, moment)
+        return logits.detach()
+
+    def _step_together(self, moment: Moment, images: Tensor, labels: Tensor) -> Outcome:
+        """Weights and alpha down one loss of the same images; accuracy is on these too."""
+        mixture = self.propose(moment, "weights")
+        logits = self.mixed(images, mixture.detach() if moment.warming_up else mixture)
+        loss = entropy = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
+        if not moment.warming_up:
+            loss = moment.with_latency(entropy, mixture)
+        self.alpha.values.grad = None
+        self.learned.step_weights(loss, moment)
+        if self.alpha.values.grad is not None:
+            self.learned.step_choices([self.alpha.values.grad], moment)
+        return Outcome.of(entropy, (logits, labels))
+
+
+def relaxed_sample(alpha: Alpha, temperature: float, random: torch.Generator) -> Tensor:
+    """A draw of the concrete distribution: [L, K] (arXiv:1611.00712, 1611.01144)."""
+    uniform = torch.rand(alpha.values.shape, generator=random, dtype=torch.float64)
+    gumbel = -(-uniform.clamp_min(1e-12).log()).log()
+    return alpha.softmax((alpha.values + gumbel.to(alpha.values.dtype)) / temperature)
+
+
+def passes(task: SearchTask) -> tuple[float, float]:
+    """Every candidate is computed in both kinds of steps, where a network has one; what is fixed is let go."""
+    rows = [[sum(op.macs for op in ops) for ops in decision.ops] for decision in task.space.decisions]
+    times = sum(map(sum, rows)) / max(sum(sum(row) / len(row) for row in rows), 1.0)
+    return times, times

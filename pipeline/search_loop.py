@@ -1,0 +1,326 @@
+"""The loop that every search by gradient runs in.
+
+It owns what they have in common: the batches of both splits, which step does what, learning rate, budgets and
+multipliers, checkpoints, and what each epoch tells. Every random draw is a function of seed and step, so that a search
+killed at any step goes on to the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+
+from pipeline.architecture import Architecture
+from pipeline.checkpoint import load_state, save_state
+from pipeline.collapse import parameterless
+from pipeline.data.batches import batches, step_count
+from pipeline.data.seeding import generator
+from pipeline.data.splits import Augment, Split
+from pipeline.derivation import LogProbability, derive
+from pipeline.latency_loss import LatencyLoss
+from pipeline.learned import Learned, Moment, SplitName
+from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchError, SearchResult, SearchTask
+from pipeline.training import learning_rate_at
+from profilers.errors import FileError
+
+CHECKPOINT = "checkpoint.safetensors"
+# At most so much work is lost where a search is killed within an epoch.
+CHECKPOINT_EVERY_S = 60.0
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a step gave: the loss of the weights, and how many of the images that it is judged by it got right."""
+
+    loss: float
+    correct: int = 0
+    judged: int = 0
+
+    @staticmethod
+    def of(loss: Tensor, judged: tuple[Tensor, Tensor] | None) -> Outcome:
+        """`judged` are logits and labels, None where this step is not to be judged."""
+        if judged is None:
+            return Outcome(loss=float(loss.detach()))
+        logits, labels = judged
+        correct = int((logits.argmax(1) == labels).sum())
+        return Outcome(loss=float(loss.detach()), correct=correct, judged=len(labels))
+
+
+# When alpha takes a step: before or after the weights do, on images that they never see; or with them, on theirs.
+Alternation = Literal["choices first", "weights first", "together"]
+
+
+class Searcher(Protocol):
+    """A search by gradient: a supernet's weights and a distribution over choices, both taken further step by step."""
+
+    learned: Learned
+    alternation: Alternation
+
+    def propose(self, moment: Moment, split: SplitName) -> Tensor:
+        """The mixture that a step on that split computes, or draws its path from: [L, K], rows summing to one."""
+
+    def step(self, moment: Moment, train: Batch, validation: Batch | None) -> Outcome:
+        """One step of the weights on `train`; of alpha too where there is a `validation` batch.
+
+        Where both step together there is never one. Raises SearchError where loss or gradients are no numbers.
+        """
+
+    def distribution(self) -> Tensor:
+        """The probability of every candidate: [L, K]."""
+
+    def log_probability(self) -> LogProbability:
+        """What a network is derived from: decision -> label -> score, the sum of which is to be as large as can be."""
+
+    def derived(self, architecture: Architecture) -> nn.Module:
+        """The network of an architecture with a copy of the supernet's weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class GradientSearch:
+    """A strategy that runs in the loop."""
+
+    name: str
+    begin: Callable[[SearchTask], Searcher]
+    # What an epoch of weight steps and one of alpha's steps cost, in passes of one network over the weight split.
+    passes: Callable[[SearchTask], tuple[float, float]]
+
+    def planned_epochs(self, task: SearchTask) -> int:
+        return task.settings.epochs
+
+    def cost(self, task: SearchTask) -> float:
+        """What the search costs, in passes of one network over the weight split."""
+        settings = task.settings
+        weights, choices = self.passes(task)
+        return weights * settings.epochs + choices * (settings.epochs - settings.warmup_epochs) / settings.inner_steps
+
+    def search(self, task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
+        """Search from where the checkpoint in `task.folder` stands. Raises SearchError where the loss diverges."""
+        loop = SearchLoop.begin(task, self.begin(task))
+        loop.run(on_epoch)
+        told = loop.searcher.log_probability()
+        return SearchResult(strategy=self.name, space=task.space.name, seed=task.seed, log_probability=told)
+
+    def searched_weights(self, task: SearchTask, architecture: Architecture) -> nn.Module:
+        """The network with the supernet's weights; raises FileError where no search has finished."""
+        loop = SearchLoop.begin(task, self.begin(task))
+        # The weights are the same whatever budget or table the network was derived from since.
+        loop.restore(whatever=("goals",))
+        return loop.searcher.derived(architecture)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Which step does what; steps count weight updates from 1."""
+
+    per_epoch: int
+    steps: int
+    warmup_steps: int
+    inner_steps: int
+    choices_first: bool
+
+    @staticmethod
+    def of(task: SearchTask, alternation: Alternation) -> Schedule:
+        settings = task.settings
+        per_epoch = step_count(task.data.weights, settings.batch_size)
+        return Schedule(
+            per_epoch=per_epoch,
+            steps=settings.epochs * per_epoch,
+            warmup_steps=settings.warmup_epochs * per_epoch,
+            inner_steps=1 if alternation == "together" else settings.inner_steps,
+            choices_first=alternation == "choices first",
+        )
+
+    @property
+    def architecture_steps(self) -> float:
+        return (self.steps - self.warmup_steps) / self.inner_steps
+
+    def is_warmup(self, step: int) -> bool:
+        return step <= self.warmup_steps
+
+    def is_architecture_step(self, step: int) -> bool:
+        """Alpha takes one step for each `inner_steps` of the weights: before the first of them, or after the last."""
+        since = step - self.warmup_steps
+        return since > 0 and (since - self.choices_first) % self.inner_steps == 0
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What an epoch adds up to."""
+
+    loss: float = 0.0
+    steps: int = 0
+    correct: int = 0
+    judged: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self.loss += outcome.loss
+        self.steps += 1
+        self.correct += outcome.correct
+        self.judged += outcome.judged
+
+
+@dataclass(slots=True, kw_only=True)
+class SearchLoop:
+    """A search on its way."""
+
+    task: SearchTask
+    searcher: Searcher
+    schedule: Schedule
+    latency: LatencyLoss
+    step: int = 0
+    architecture_step: int = 0
+    kept_steps: tuple[int, int] = (0, 0)  # of the checkpoint and of the one before, 0 where there is none
+    sums: _Sums = field(default_factory=_Sums)
+
+    @staticmethod
+    def begin(task: SearchTask, searcher: Searcher) -> SearchLoop:
+        schedule = Schedule.of(task, searcher.alternation)
+        latency = LatencyLoss.of(task, searcher.distribution().detach(), schedule.architecture_steps)
+        return SearchLoop(task=task, searcher=searcher, schedule=schedule, latency=latency)
+
+    @property
+    def path(self) -> Path:
+        return self.task.folder / CHECKPOINT
+
+    @property
+    def _path_before(self) -> Path:
+        return self.path.with_suffix(".before.safetensors")
+
+    @property
+    def _last_is_bad(self) -> bool:
+        """Whether the last checkpoint holds the very weights that this step fails with."""
+        return self.kept_steps[0] == self.step - 1
+
+    def run(self, on_epoch: OnSearchEpoch, clock: Callable[[], float] = time.monotonic) -> None:
+        """Go on to the end, from the checkpoint where there is one."""
+        if self.path.exists():
+            self.restore()
+        training, validation = self.batches()
+        saved = clock()
+        while self.step < self.schedule.steps:
+            try:
+                self.advance(training, validation)
+            except SearchError:
+                self._keep_good()
+                raise
+            epoch_ends = self.step % self.schedule.per_epoch == 0
+            if epoch_ends:
+                on_epoch(self.finish_epoch())  # before the checkpoint: told twice is better than never told
+            if epoch_ends or clock() - saved > CHECKPOINT_EVERY_S:
+                self.save()
+                saved = clock()
+
+    def batches(self) -> tuple[Iterator[Batch], Iterator[Batch]]:
+        """Training and validation batches without end, from where the search stands."""
+        data = self.task.data
+        return (
+            _endless(self.task, data.weights, "weights", self.step, data.augment),
+            _endless(self.task, data.architecture, "architecture", self.architecture_step, None),
+        )
+
+    def advance(self, training: Iterator[Batch], validation: Iterator[Batch]) -> None:
+        """One step. Raises SearchError where loss or gradients are no numbers, before they are taken in."""
+        self.step += 1
+        decides = self.schedule.is_architecture_step(self.step)
+        self.architecture_step += decides
+        settings = self.task.settings
+        rate = learning_rate_at(
+            self.step - 1, self.schedule.steps, 0, settings.learning_rate, settings.learning_rate_end
+        )
+        for group in self.searcher.learned.weight_optimizer.param_groups:
+            group["lr"] = rate
+        apart = decides and self.searcher.alternation != "together"
+        outcome = self.searcher.step(self.moment, next(training), next(validation) if apart else None)
+        self.sums.add(outcome)
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(
+            seed=self.task.seed,
+            step=self.step,
+            steps=self.schedule.steps,
+            architecture_step=self.architecture_step,
+            warming_up=self.schedule.is_warmup(self.step),
+            progress=(max(self.step - 1, 0) // self.schedule.per_epoch) / self.task.settings.epochs,
+            settings=self.task.settings,
+            latency=self.latency,
+            kept_step=self.kept_steps[self._last_is_bad],
+        )
+
+    def finish_epoch(self) -> SearchEpoch:
+        """Accuracy is of the networks as they learn: while warming up on their own training images."""
+        sums, self.sums = self.sums, _Sums()
+        expected_ms = self.latency.expected_ms(self.searcher.distribution().detach()).tolist()
+        derived = derive(self.task.space, self.searcher.log_probability(), self.task.goals)
+        return SearchEpoch(
+            epoch=self.step // self.schedule.per_epoch,
+            phase="warmup" if self.schedule.is_warmup(self.step) else "search",
+            loss=sums.loss / max(sums.steps, 1),
+            accuracy=sums.correct / max(sums.judged, 1),
+            expected_ms={str(goal.target): ms for goal, ms in zip(self.task.goals, expected_ms, strict=True)},
+            multiplier=self.latency.multiplier_weights(expected_ms),
+            parameterless=parameterless(derived),
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint; raises SearchError, and keeps the one before, where a weight is no number."""
+        for name, parameter in self.searcher.learned.supernet.named_parameters():
+            self.moment.require_finite(f"weight {name}", parameter)
+        state = {
+            "identity": self.task.identity,
+            "step": self.step,
+            "architecture_step": self.architecture_step,
+            "sums": [self.sums.loss, self.sums.steps, self.sums.correct, self.sums.judged],
+            "learned": self.searcher.learned.state(),
+            "latency": self.latency.state(),
+        }
+        if self.path.exists():
+            self.path.replace(self._path_before)
+        save_state(self.path, state)
+        self.kept_steps = self.step, self.kept_steps[0]
+
+    def _keep_good(self) -> None:
+        """After a failed step: the last checkpoint that a step has succeeded from stands."""
+        if self._last_is_bad:
+            self.path.unlink(missing_ok=True)
+            if self.kept_steps[1]:
+                self._path_before.replace(self.path)
+
+    def restore(self, whatever: tuple[str, ...] = ()) -> None:
+        """Go on from a checkpoint; raises FileError where it belongs to another search, `whatever` may differ."""
+        state: dict[str, Any] = load_state(self.path)
+        wanted = {name: value for name, value in self.task.identity.items() if name not in whatever}
+        different = [name for name, value in wanted.items() if state["identity"].get(name) != value]
+        if different:
+            told = ", ".join(different)
+            raise FileError(f"{self.path}: belongs to a search with other {told}; delete it to begin anew")
+        self.step, self.architecture_step = state["step"], state["architecture_step"]
+        self.kept_steps = self.step, 0
+        self.sums = _Sums(*state["sums"])
+        self.searcher.learned.restore(state["learned"])
+        self.latency.restore(state["latency"])
+
+
+def _endless(task: SearchTask, split: Split, name: SplitName, start: int, augment: Augment | None) -> Iterator[Batch]:
+    """The batches of epoch after epoch, from batch number `start` on."""
+    size = min(task.settings.batch_size, len(split))
+    per_epoch = step_count(split, size)
+    epoch, first = divmod(start, per_epoch)
+    while True:
+        yield from batches(
+            split,
+            batch_size=size,
+            normalisation=task.data.normalisation,
+            seed=generator(task.seed, name).initial_seed(),
+            epoch=epoch,
+            augment=augment,
+            start=first,
+        )
+        epoch, first = epoch + 1, 0

@@ -1,0 +1,25 @@
+"""DARTS (arXiv:1806.09055): every candidate in every step, weighted by the softmax of alpha; weights and alpha in turn.
+
+`inner_steps` n takes n steps of the weights for each of alpha; 1 is DARTS.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pipeline.alpha import Alpha
+from pipeline.learned import Moment, SplitName
+from pipeline.mixture import Mixture, passes
+from pipeline.search_loop import GradientSearch
+from pipeline.search_task import SearchTask
+
+
+def begin(task: SearchTask) -> Mixture:
+    return Mixture.begin(task, _softmax, betas=(0.5, 0.999))
+
+
+def _softmax(alpha: Alpha, _moment: Moment, _split: SplitName) -> Tensor:
+    return alpha.probability()
+
+
+STRATEGY = GradientSearch("darts", begin, passes)

@@ -1,0 +1,266 @@
+"""What holds for every strategy by gradient: it keeps to its budget, and goes on after a kill as if never killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count, pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from pipeline.architecture import Architecture
+from pipeline.budget import Goal, Reach
+from pipeline.checkpoint import load_state
+from pipeline.data import Data
+from pipeline.data.splits import Split
+from pipeline.learned import supernet_of
+from pipeline.mixture import Mixture
+from pipeline.search_loop import CHECKPOINT, GradientSearch, Schedule, SearchLoop
+from pipeline.search_settings import SearchSettings
+from pipeline.search_task import SearchEpoch, SearchError, SearchTask
+from pipeline.space import SearchSpace
+from pipeline.strategies import STRATEGIES, load_strategy
+from pipeline.strategies.darts import begin as begin_darts
+
+if TYPE_CHECKING:
+    from pipeline.search_loop import Batch
+    from tests.pipeline.conftest import MakeTable
+
+TaskOf = Callable[..., SearchTask]
+
+ON_CHAINS = [name for name in STRATEGIES if name not in {"random", "pc-darts"}]
+STEPS = 12
+
+
+class StoppedError(Exception):
+    """The process died here."""
+
+
+def few(data: Data) -> Data:
+    """64 images for the weights and 32 for the architecture: steps of milliseconds."""
+    weights, architecture = (
+        Split(source=split.source, indices=split.indices[:count])
+        for split, count in ((data.weights, 64), (data.architecture, 32))
+    )
+    return replace(data, weights=weights, architecture=architecture)
+
+
+@pytest.fixture(scope="module")
+def task_of(space: SearchSpace, digits: Data, make_table: MakeTable) -> TaskOf:
+    """A search with four steps an epoch, three epochs, a budget halfway between the fastest and the slowest network."""
+    table = make_table(space)
+    reach = Reach.of(space, table)
+    goal = Goal(table=table, budget_ms=(reach.fastest_ms + reach.slowest_ms) / 2)
+
+    def of(folder: Path, **changed: Any) -> SearchTask:
+        chosen = SearchSettings(**{"epochs": 3, "warmup_epochs": 1, "batch_size": 16, "inner_steps": 1} | changed)
+        return SearchTask(space=space, data=few(digits), goals=(goal,), settings=chosen, seed=0, folder=folder)
+
+    return of
+
+
+def loop_of(task: SearchTask) -> SearchLoop:
+    strategy = load_strategy(task.settings.strategy)
+    assert isinstance(strategy, GradientSearch)
+    return SearchLoop.begin(task, strategy.begin(task))
+
+
+def quiet(_: SearchEpoch) -> None:
+    pass
+
+
+def flat(tree: Any) -> list[Any]:
+    """The leaves of a state; tensors as lists of numbers."""
+    if isinstance(tree, dict):
+        return [leaf for value in tree.values() for leaf in flat(value)]
+    if isinstance(tree, list | tuple):
+        return [leaf for value in tree for leaf in flat(value)]
+    return [tree.tolist()] if isinstance(tree, Tensor) else [tree]
+
+
+@pytest.fixture(scope="module")
+def never_killed(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """What each search ends with: everything that a checkpoint holds."""
+    ended = {}
+    for name in ON_CHAINS:
+        folder = tmp_path_factory.mktemp(name)
+        load_strategy(name).search(task_of(folder, strategy=name), quiet)
+        ended[name] = flat(load_state(folder / CHECKPOINT))
+    return ended
+
+
+@pytest.mark.parametrize("name", ON_CHAINS)
+@given(killed_at=st.integers(1, STEPS))
+@settings(max_examples=6)
+def test_a_search_killed_at_any_step_ends_with_the_same_bits(
+    name: str, task_of: TaskOf, never_killed: dict[str, list[Any]], killed_at: int
+) -> None:
+    with TemporaryDirectory() as folder:
+        loop = loop_of(task := task_of(Path(folder), strategy=name))
+        ticks = count(step=100)  # seconds: a checkpoint after every step
+
+        def clock() -> float:
+            if loop.step == killed_at:
+                raise StoppedError
+            return next(ticks)
+
+        with pytest.raises(StoppedError):
+            loop.run(quiet, clock)
+        torch.manual_seed(killed_at)  # what else the process draws must not matter
+        load_strategy(name).search(task, quiet)
+        assert flat(load_state(Path(folder) / CHECKPOINT)) == never_killed[name]
+
+
+@pytest.mark.parametrize("name", ON_CHAINS)
+def test_epochs_are_told_and_a_network_within_the_budget_is_derived(name: str, task_of: TaskOf, tmp_path: Path) -> None:
+    told: list[SearchEpoch] = []
+    task = task_of(tmp_path, strategy=name)
+    result = load_strategy(name).search(task, told.append)
+    assert [(epoch.epoch, epoch.phase) for epoch in told] == [(1, "warmup"), (2, "search"), (3, "search")]
+    assert all(epoch.loss > 0 and 0 < epoch.accuracy <= 1 and 0 <= epoch.parameterless <= 1 for epoch in told)
+    assert (result.strategy, result.seed) == (name, 0)
+    network = result.derive(task.space, task.goals)
+    assert task.goals[0].is_met_by(network)
+    derived = load_strategy(name).searched_weights(task, network)
+    assert derived(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ON_CHAINS)
+def test_alpha_stands_still_while_the_weights_warm_up(name: str, task_of: TaskOf, tmp_path: Path) -> None:
+    loop = loop_of(task_of(tmp_path, strategy=name))
+    training, validation = loop.batches()
+    first = loop.searcher.distribution().clone()
+    for _ in range(4):
+        loop.advance(training, validation)
+        assert torch.equal(loop.searcher.distribution(), first)
+    loop.advance(training, validation)
+    assert not torch.equal(loop.searcher.distribution(), first)
+
+
+@pytest.mark.parametrize("name", ON_CHAINS)
+def test_a_loss_that_is_no_number_is_told_with_its_step_and_the_last_good_checkpoint_kept(
+    name: str, task_of: TaskOf, tmp_path: Path
+) -> None:
+    task = task_of(tmp_path, strategy=name)
+    loop = loop_of(task)
+    searcher = loop.searcher
+    ticks = count(step=100)
+
+    def clock() -> float:
+        if loop.step == 6:  # a weight that makes the next losses no number
+            with torch.no_grad():
+                for weight in searcher.learned.supernet.parameters():
+                    weight.mul_(1e30)
+        return next(ticks)
+
+    with pytest.raises(SearchError, match=r"not finite at step (7|8) of 12: try a lower learning_rate") as caught:
+        loop.run(quiet, clock)
+    kept = load_state(tmp_path / CHECKPOINT)
+    assert f"the checkpoint of step {kept['step']} is kept" in str(caught.value)
+    assert all(torch.isfinite(weight).all() for weight in kept["learned"]["supernet"].values())
+    load_strategy(name).search(task, quiet)  # it goes on from there
+
+
+@pytest.mark.parametrize("name", ON_CHAINS)
+def test_a_search_goes_towards_its_budget(name: str, task_of: TaskOf, tmp_path: Path) -> None:
+    task = task_of(
+        tmp_path,
+        strategy=name,
+        epochs=30,
+        warmup_epochs=0,
+        alpha_learning_rate=0.05,
+        latency_loss="adaptive",
+        temperature=1.0,
+        temperature_end=0.5,
+    )
+    reach = Reach.of(task.space, task.goals[0].table)
+    budget_ms = reach.fastest_ms + 0.25 * (reach.slowest_ms - reach.fastest_ms)
+    told: list[SearchEpoch] = []
+    load_strategy(name).search(replace(task, goals=(replace(task.goals[0], budget_ms=budget_ms),)), told.append)
+    expected = [epoch.expected_ms["local:onnxruntime"] / budget_ms for epoch in told]
+    assert expected[0] > 1.07
+    assert expected[-1] == pytest.approx(1, abs=0.07)
+
+
+@pytest.mark.parametrize("inner_steps", [1, 2, 3])
+@pytest.mark.parametrize("choices_first", [True, False])
+def test_alpha_takes_a_step_for_so_many_of_the_weights(inner_steps: int, *, choices_first: bool) -> None:
+    schedule = Schedule(per_epoch=6, steps=24, warmup_steps=6, inner_steps=inner_steps, choices_first=choices_first)
+    decides = [step for step in range(1, 25) if schedule.is_architecture_step(step)]
+    assert len(decides) == schedule.architecture_steps == 18 / inner_steps
+    assert decides[0] == (7 if choices_first else 6 + inner_steps)
+    assert {later - earlier for earlier, later in pairwise(decides)} <= {inner_steps}
+
+
+def by_the_book(task: SearchTask, steps: int, inner_steps: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """First-order DARTS written out: alpha by its own loss, then the weights by theirs; no latency, no schedule."""
+    supernet = supernet_of(task)
+    loop = loop_of(task)
+    training, validation = loop.batches()
+    assert isinstance(loop.searcher, Mixture)
+    alpha = loop.searcher.alpha.values.detach().clone().requires_grad_()
+    exists = loop.searcher.alpha.exists
+    weights = torch.optim.SGD(supernet.parameters(), lr=0.05, momentum=0.9, foreach=True)
+    choices = torch.optim.Adam([alpha], lr=0.1, betas=(0.5, 0.999))
+
+    def loss_of(batch: Batch, values: Tensor) -> Tensor:
+        rows = values.masked_fill(~exists, -torch.inf).softmax(1)
+        mix = [row[: len(decision.labels)] for row, decision in zip(rows, task.space.decisions, strict=True)]
+        return cross_entropy(supernet.forward_mixed(batch[0], mix), batch[1])
+
+    for step in range(steps):
+        if step % inner_steps == 0:
+            (alpha.grad,) = torch.autograd.grad(loss_of(next(validation), alpha), [alpha])
+            choices.step()
+        weights.zero_grad()
+        torch.autograd.backward(loss_of(next(training), alpha.detach()))
+        torch.nn.utils.clip_grad_norm_(supernet.parameters(), 5.0, foreach=True)
+        weights.step()
+    return alpha.detach(), {name: weight.detach() for name, weight in supernet.named_parameters()}
+
+
+@pytest.mark.parametrize("inner_steps", [1, 3])
+def test_darts_takes_the_steps_of_the_book_and_so_does_its_multi_step_kin(
+    inner_steps: int, task_of: TaskOf, tmp_path: Path
+) -> None:
+    task = task_of(
+        tmp_path,
+        strategy="darts",
+        epochs=1000,  # so long that the cosine has not begun to fall
+        warmup_epochs=0,
+        inner_steps=inner_steps,
+        learning_rate=0.05,
+        weight_decay=0.0,
+        alpha_learning_rate=0.1,
+        alpha_weight_decay=0.0,
+        latency_loss="add#linear",
+        latency_weight=1e-9,
+    )
+    alpha, weights = by_the_book(task, 6, inner_steps)
+    loop = SearchLoop.begin(task, searcher := begin_darts(task))
+    training, validation = loop.batches()
+    for _ in range(6):
+        loop.advance(training, validation)
+    torch.testing.assert_close(searcher.alpha.values.detach(), alpha, rtol=1e-4, atol=1e-5)
+    for name, weight in searcher.supernet.named_parameters():
+        torch.testing.assert_close(weight.detach(), weights[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_mixture_of_one_candidate_each_is_its_path(task_of: TaskOf, tmp_path: Path) -> None:
+    task = task_of(tmp_path)
+    supernet = supernet_of(task).eval()
+    images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for choices in ((0, 1, 0), (1, 2, 1)):
+        rows = [torch.eye(len(d.labels))[c] for d, c in zip(task.space.decisions, choices, strict=True)]
+        mixed = supernet.forward_mixed(images, rows)
+        torch.testing.assert_close(mixed, supernet(images, choices))
+        derived = supernet.derived(Architecture(task.space, choices)).eval()
+        torch.testing.assert_close(mixed, derived(images))
