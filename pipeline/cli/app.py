@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import checking, counting, importing, machine, running, tables, web
+from pipeline.cli import checking, counting, importing, language, machine, running, tables, web
 
 app = typer.Typer(
     name="millis",
@@ -31,6 +31,7 @@ app.command()(running.search)
 app.command()(running.derive)
 app.command()(running.train)
 app.command()(running.export)
+app.add_typer(language.language_app, name="language", help="Search, train and export recurrent cells on any text.")
 app.command()(running.verify)
 app.command()(running.report)
 app.command()(running.run)
