@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from pipeline.darts_space import DartsCells
 from pipeline.fbnet_chain import FBNetChain
 from pipeline.graph_space import GraphSpace, Wiring
 from pipeline.mbconv_chain import MBConvChain
@@ -95,6 +96,18 @@ SPACES: dict[str, SpaceFamily] = {
     "proxyless-mobile": SpaceFamily(
         "ProxylessNAS's ImageNet space (arXiv:1812.00332): 21 searched blocks, 224x224, 2e17 networks",
         MBConvChain(),
+    ),
+    "darts-28": SpaceFamily(
+        "DARTS's cells for 28x28 grey images (Fashion-MNIST): 5 cells of 8 filters",
+        DartsCells(resolution=28, channels=1, filters=8, layers=5),
+    ),
+    "darts-cifar": SpaceFamily(
+        "DARTS's cells for CIFAR (arXiv:1806.09055), as searched; evaluated with filters=36&layers=20: 1e18 networks",
+        DartsCells(),
+    ),
+    "darts-imagenet": SpaceFamily(
+        "DARTS's cells for ImageNet (arXiv:1806.09055), as evaluated: 14 cells of 48 filters, 224x224",
+        DartsCells(resolution=224, classes=1000, filters=48, layers=14, stem_stride=8),
     ),
     "fbnet": SpaceFamily(
         "FBNet's ImageNet space (arXiv:1812.03443): 22 searched layers, 224x224, group convolution, 1e21 networks",
