@@ -11,7 +11,7 @@ from profilers.shape import Shape
 
 CONVENTION = {
     "parameters": "every trainable scalar, batch normalisation's included; no auxiliary head",
-    "MACs": "multiply-accumulates of convolutions and linear layers, squeeze-excite's included, for one image",
+    "MACs": "multiply-accumulates of convolutions and linear layers, squeeze-excite's included, for one image or token",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pipeline.rules import best_choices, check_rules, count_choices, open_labels
 from pipeline.space import Decision, Rule
@@ -16,6 +16,7 @@ from profilers.op_spec import OpSpec
 from profilers.shape import Shape
 
 
+@runtime_checkable
 class Wiring(Protocol):
     """A frozen dataclass of numbers and lists of numbers that makes a space; raises SpaceError if they misfit."""
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 from pipeline.darts_space import DartsCells
 from pipeline.fbnet_chain import FBNetChain
+from pipeline.genotype_network import GenotypeNetwork
+from pipeline.given_network import GivenNetwork
 from pipeline.graph_space import GraphSpace, Wiring
 from pipeline.mbconv_chain import MBConvChain
 from pipeline.mnasnet_chain import MnasNetChain
 from pipeline.mobilenet_v3_chain import MobileNetV3Chain
+from pipeline.nasnet_network import NasnetNetwork
+from pipeline.recurrent.space import RecurrentWiring
 from pipeline.space import Chain, Layer, SearchSpace, SpaceError
 from pipeline.zen_chain import ZenChain
 
 
-@runtime_checkable
 class ChainOptions(Protocol):
     """A frozen dataclass of numbers and lists of numbers that describes a chain; raises SpaceError if they misfit."""
 
@@ -125,6 +128,22 @@ SPACES: dict[str, SpaceFamily] = {
         "Zen-NAS's ImageNet networks (arXiv:2102.01063): kernels and depths of residual bottlenecks of given widths",
         ZenChain(),
     ),
+    "network": SpaceFamily(
+        "A published network, as in network?of=fbnet-c&classes=10: to be profiled and trained, nothing to search",
+        GivenNetwork(),
+    ),
+    "genotype": SpaceFamily(
+        "A genotype in DARTS's network, whatever its edges: to be profiled and trained, nothing to search",
+        GenotypeNetwork(),
+    ),
+    "nasnet": SpaceFamily(
+        "A genotype in NASNet's network (arXiv:1707.07012): to be profiled and trained, nothing to search",
+        NasnetNetwork(),
+    ),
+    "darts-rnn": SpaceFamily(
+        "DARTS's recurrent cells for language models (arXiv:1806.09055): 8 nodes, a token a step; see millis language",
+        RecurrentWiring(),
+    ),
 }
 
 
@@ -143,7 +162,7 @@ def parse_space(text: str) -> SearchSpace:
 
 def space_of(name: str, options: SpaceOptions) -> SearchSpace:
     """The space of these options, to be rebuilt by that name; raises SpaceError where they do not fit together."""
-    return Chain(name, options.layers()) if isinstance(options, ChainOptions) else GraphSpace(name, options)
+    return GraphSpace(name, options) if isinstance(options, Wiring) else Chain(name, options.layers())
 
 
 def _read_options(query: str, defaults: SpaceOptions) -> dict[str, object]:
@@ -160,7 +179,9 @@ def _read_options(query: str, defaults: SpaceOptions) -> dict[str, object]:
 
 
 def _read_value(name: str, value: str, default: object) -> object:
-    """`value` as whatever the default is: a number, a whole number, a list of whole numbers."""
+    """`value` as whatever the default is: a text, a number, a whole number, a list of whole numbers."""
+    if isinstance(default, str):
+        return value
     try:
         if isinstance(default, float):
             return float(value)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
-from profilers import cell_ops, mobile_ops, operations, recurrent_ops, residual_ops  # noqa: F401 - registers them
+from profilers import (  # noqa: F401 - registers the operations that a text may name
+    cell_ops,
+    mobile_ops,
+    nasnet_ops,
+    operations,
+    recurrent_ops,
+    residual_ops,
+)
 from profilers.cost import Cost
 from profilers.operation import OPERATIONS, Operation, require
 from profilers.shape import Shape

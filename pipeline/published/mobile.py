@@ -1,4 +1,4 @@
-"""Networks for phones: MobileNetV2, ProxylessNAS, MnasNet, FBNet, Once-for-All."""
+"""Networks for phones: MobileNetV2, ProxylessNAS, UNAS, MnasNet, FBNet, Once-for-All."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ MOBILE: dict[str, PublishedNetwork] = {
         """,
         params=Figure("4.36M"),
         macs=Figure("439.2M"),
+    ),
+    "unas-mobile": PublishedNetwork(
+        title="UNAS in ProxylessNAS's space",
+        paper="arXiv:1912.07651",
+        space="proxyless-mobile?stem=40&first=24&widths=32,56,112,128,256,432&head=1728",
+        labels="""
+            k5e3 k3e3 identity identity
+            k7e3 identity identity identity
+            k7e3 k3e3 k3e3 k3e3
+            k5e3 k3e3 k3e3 k3e3
+            k7e6 k7e3 k7e3 k7e3
+            k7e6
+        """,
     ),
     "mnasnet-a1": PublishedNetwork(
         title="MnasNet-A1, with squeeze-excite",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from pipeline.architecture import Architecture
+from pipeline.darts_networks import architecture_of
+from pipeline.genotypes import GENOTYPES
 from pipeline.spaces import parse_space
 
 _PRINTED = re.compile(r"([0-9]+(?:\.[0-9]+)?)([MG])")
@@ -31,7 +33,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedNetwork:
-    """A space, and the label of each of its decisions in order, a line per stage.
+    """A space, and the label of each of its decisions in order, a line per stage; or, in DARTS's space, a genotype.
 
     `counted` says what a reader must know to count it as its authors do; a figure that is None was not published.
     """
@@ -39,12 +41,23 @@ class PublishedNetwork:
     title: str
     paper: str
     space: str
-    labels: str
+    labels: str = ""
+    genotype: str = ""
     params: Figure | None = None
     macs: Figure | None = None
     counted: str = ""
 
-    def architecture(self) -> Architecture:
-        space = parse_space(self.space)
+    def architecture(self, **changed: int) -> Architecture:
+        """The network as it was published, but for options of its space, such as its classes; raises SpaceError."""
+        space = parse_space(_with_options(self.space, changed))
+        if self.genotype:
+            return architecture_of(GENOTYPES[self.genotype], space)
         names = [decision.name for decision in space.decisions]
         return Architecture.from_labels(space, dict(zip(names, self.labels.split(), strict=True)))
+
+
+def _with_options(space: str, changed: dict[str, int]) -> str:
+    name, _, query = space.partition("?")
+    kept = [word for word in query.split("&") if word and word.partition("=")[0] not in changed]
+    words = [*kept, *(f"{option}={value}" for option, value in changed.items())]
+    return f"{name}?{'&'.join(words)}" if words else name

@@ -56,6 +56,10 @@ STRATEGIES = {
         "pipeline.strategies.random_search",
         "the baseline: random networks at the budget, trained at equal cost, best on the architecture split",
     ),
+    "given": StrategyEntry(
+        "pipeline.strategies.given",
+        "no search: the only network of a space that leaves nothing to decide, such as network?of=mobilenet-v2",
+    ),
 }
 
 
