@@ -1,0 +1,141 @@
+"""All candidates of all edges that leave one state of a cell, computed together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
+
+from pipeline.cell_supernet.depthwise import Fan
+from pipeline.cell_supernet.norms import norm, of_product, standardised
+from pipeline.cell_supernet.products import Between, Moments, ProductSum, pixel_count
+
+# Where the labels of DARTS's space stand; the first of them, none, adds nothing.
+POOLS, SKIP, CONVOLUTIONS = slice(1, 3), 3, slice(4, 8)
+KERNELS = (3, 5)  # of separable as of dilated convolutions
+
+Mixed = tuple[Tensor, Tensor]  # the weight of a product, and an offset [edges, C] beside it
+
+
+class State(nn.Module):
+    """One state and the edges that leave it for later nodes; edge e is group e of all weights.
+
+    Convolutions of both KERNELS are one, the smaller kernel with a margin of zeros: a call costs more than the
+    zeros do. Their channels stand edge by edge, kernel by kernel. A separable convolution is twice a depthwise and a
+    pointwise one: `between` are the pointwise ones followed by another convolution, `last` those that give what is
+    mixed, first of separable convolutions, then of dilated ones.
+    """
+
+    def __init__(self, channels: int, edges: int, stride: int) -> None:
+        super().__init__()
+        self.channels, self.edges, self.stride = channels, edges, stride
+        self.separable, self.second, self.dilated = (_depthwise(edges, channels) for _ in range(3))
+        self.between = _uniform(edges * 2, channels, channels, inputs=channels)
+        self.between_norm = norm(2 * edges * channels)
+        self.last = _uniform(2 * edges * 2, channels, channels, inputs=channels)
+        self.last_norm = norm(4 * edges * channels)
+        self.pool_norm = norm(2 * channels)
+        if stride == 2:
+            self.halves = _uniform(2 * edges, channels // 2, channels, inputs=channels)
+            self.halves_norm = norm(edges * channels)
+
+    def forward(self, x: Tensor, mix: Tensor, carry: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Carry [N, edges * C, H', W'] plus all mixtures of x [N, C, H, W], but for an offset; mix [edges, labels].
+
+        The offset [edges * C] is to be added to every pixel.
+        """
+        relu = x.relu()
+        even = relu[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last) if self.stride == 2 else relu
+        convolved = [Moments.apply(each, 2 * self.edges) for each in self._convolved(relu, even)]
+        (separable, dilated), offset = self._mix_convolutions(convolved, mix)
+        shared = Moments.apply(self._shared(x, relu, even), 1)
+        weight, shared_offset = self._mix_shared(shared, mix)
+        terms = shared[0], weight, convolved[0][0], separable, convolved[1][0], dilated
+        return ProductSum.apply(carry, *terms), (offset + shared_offset).flatten()
+
+    def _convolved(self, relu: Tensor, even: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last pointwise convolutions read: [N, edges * 2 * C, H', W'], of separable and dilated ones."""
+        separable, second, dilated = (
+            _together(kernels, self.edges) for kernels in (self.separable, self.second, self.dilated)
+        )
+        if self.stride == 1:
+            first, last = Fan.apply(relu, 1, (1, 2), separable, dilated)
+        else:
+            (first,) = Fan.apply(relu, 2, (1,), separable)
+            # With stride and dilation 2 a kernel reads even pixels alone, and all of them.
+            (last,) = Fan.apply(even, 1, (1,), dilated)
+        first, mean, moments = Moments.apply(first, 2 * self.edges)
+        scale, offset = standardised(self.between_norm, *of_product(self.between, mean, moments), pixel_count(first))
+        return Between.apply(first, self.between * scale.unsqueeze(-1), offset, second), last
+
+    def _mix_convolutions(self, convolved: list[tuple[Tensor, Tensor, Tensor]], mix: Tensor) -> Mixed:
+        """Weights [2, edges, C, 2 * C]."""
+        means, seconds = (torch.cat([moments[i] for moments in convolved]) for i in (1, 2))
+        each = of_product(self.last, means, seconds)
+        scale, offset = standardised(self.last_norm, *each, pixel_count(convolved[0][0]))
+        shares = torch.unflatten(mix[:, CONVOLUTIONS], 1, (2, 2)).transpose(0, 1)  # [2, edges, 2], as the weights
+        weight = self.last * (shares.reshape(-1, 1) * scale).unsqueeze(-1)
+        sizes = 2, self.edges, 2
+        return (
+            torch.unflatten(weight, 0, sizes).transpose(2, 3).flatten(3),
+            (shares.unsqueeze(-1) * torch.unflatten(offset, 0, sizes)).sum((0, 2)),
+        )
+
+    def _shared(self, x: Tensor, relu: Tensor, even: Tensor) -> Tensor:
+        """What several edges read: both pools and x itself, or its even and its odd pixels: [N, 3 C or 4 C, H', W']."""
+        pools = max_pool2d(x, 3, self.stride, 1), avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+        if self.stride == 1:
+            return torch.cat([*pools, x], dim=1)
+        return torch.cat([*pools, even, odd_pixels(relu)], dim=1)
+
+    def _mix_shared(self, shared: tuple[Tensor, Tensor, Tensor], mix: Tensor) -> Mixed:
+        images, (mean,), (second,) = shared
+        pixels = pixel_count(images)
+        pooled = 2 * self.channels
+        variance = (second.diagonal()[:pooled] - mean[:pooled].square()).clamp_min(0)
+        scale, offset = standardised(self.pool_norm, mean[:pooled], variance, pixels)
+        shares = mix[:, POOLS].t().unsqueeze(-1)
+        weight = torch.diag_embed(shares * scale.view(2, 1, -1))
+        total = (shares * offset.view(2, 1, -1)).sum(0)
+        if self.stride == 1:
+            skip = torch.diag_embed(mix[:, SKIP, None].expand(-1, self.channels)).unsqueeze(0)
+        else:
+            skip, skip_offset = self._mix_halves(mean, second, mix, pixels)
+            total = total + skip_offset
+        weight = torch.cat([weight, skip])  # [sources, edges, C, C]
+        return weight.permute(1, 2, 0, 3).reshape(1, -1, images.shape[1]), total
+
+    def _mix_halves(self, mean: Tensor, second: Tensor, mix: Tensor, pixels: int) -> Mixed:
+        """Even pixels give the first half of the channels, odd ones the other."""
+        channels = self.channels
+        places = slice(2 * channels, 3 * channels), slice(3 * channels, 4 * channels)
+        means = torch.stack([mean[place] for place in places]).unsqueeze(1)
+        seconds = torch.stack([second[place, place] for place in places]).unsqueeze(1)
+        halves = torch.unflatten(self.halves, 0, (2, -1))
+        scale, offset = standardised(self.halves_norm, *of_product(halves, means, seconds), pixels)
+        shares = mix[None, :, SKIP, None]
+        even, odd = halves * (shares * scale).unsqueeze(-1)
+        margin = channels // 2
+        placed = torch.stack([pad(even, (0, 0, 0, margin)), pad(odd, (0, 0, margin, 0))])
+        return placed, torch.cat([*(shares * offset)], dim=-1)
+
+
+def odd_pixels(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, ceil(H / 2), ceil(W / 2)]; beyond the edge of an odd size are zeros."""
+    height, width = x.shape[2:]
+    return pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
+
+
+def _uniform(*shape: int, inputs: int) -> nn.Parameter:
+    """As PyTorch draws the weights of a convolution."""
+    return nn.Parameter(torch.empty(shape).uniform_(-(inputs**-0.5), inputs**-0.5))
+
+
+def _depthwise(edges: int, channels: int) -> nn.ParameterList:
+    return nn.ParameterList(_uniform(edges * channels, 1, kernel, kernel, inputs=kernel**2) for kernel in KERNELS)
+
+
+def _together(kernels: nn.ParameterList, edges: int) -> Tensor:
+    """Kernels of both sizes as one weight: [edges * 2 * C, 1, 5, 5]."""
+    small, large = (torch.unflatten(kernel, 0, (edges, -1)) for kernel in kernels)
+    return torch.stack([pad(small, (1, 1, 1, 1)), large], dim=1).flatten(0, 2)
