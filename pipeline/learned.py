@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.alpha import Alpha
+from pipeline.cell_supernet import CellSupernet
 from pipeline.data.seeding import generator
 from pipeline.latency_loss import LatencyLoss
 from pipeline.search_settings import SearchSettings
 from pipeline.search_task import SearchError, SearchTask
+from pipeline.space import Chain
 from pipeline.supernet import Supernet
 from pipeline.training import GRADIENT_NORM, parameter_groups
 
 SplitName = Literal["weights", "architecture"]
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 Curve = Literal["linear", "geometric"]
 
 
@@ -110,12 +113,26 @@ class Learned:
 
 
 def supernet_of(task: SearchTask) -> Supernet:
-    """The supernet of a space, its weights drawn from the seed."""
+    """The supernet of a chain, its weights drawn from the seed; raises SpaceError where the space is no chain."""
+    return _drawn(task, lambda: Supernet(task.space))
+
+
+def mixed_supernet_of(task: SearchTask) -> Supernet | CellSupernet:
+    """The supernet of a chain or of cells, its weights drawn from the seed; raises SpaceError where there is none."""
+    return supernet_of(task) if isinstance(task.space, Chain) else cell_supernet_of(task, partial=1)
+
+
+def cell_supernet_of(task: SearchTask, *, partial: int) -> CellSupernet:
+    """The supernet of cells of which one in `partial` channels is mixed; raises SpaceError where there is none."""
+    return _drawn(task, lambda: CellSupernet.from_space(task.space, partial))
+
+
+def _drawn(task: SearchTask, make: Callable[[], AnyModule]) -> AnyModule:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
-        supernet = Supernet(task.space)
+        network = make()
     # Convolutions on the CPU are up to twice as fast in this layout.
-    return supernet.to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last)
 
 
 def alpha_of(task: SearchTask) -> Alpha:

@@ -11,51 +11,69 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
+from pipeline.cell_supernet import CellSupernet
 from pipeline.derivation import LogProbability
-from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, supernet_of, weight_optimizer_of
+from pipeline.edges import Edges
+from pipeline.learned import (
+    Learned,
+    Moment,
+    SplitName,
+    alpha_of,
+    choice_optimizer_of,
+    weight_optimizer_of,
+)
 from pipeline.search_loop import Alternation, Batch, Outcome
 from pipeline.search_task import SearchTask
-from pipeline.supernet import Supernet, frozen_statistics
+from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 Proposal = Callable[[Alpha, Moment, SplitName], Tensor]
 
 
 @dataclass(slots=True, kw_only=True)
 class Mixture:
-    """First order: the gradient of alpha is taken at the weights as they are."""
+    """Weights and alpha over a supernet, with shares of edges where it has `edges`.
+
+    The gradient of alpha is taken at the weights as they are.
+    """
 
     alpha: Alpha
-    supernet: Supernet
+    supernet: Supernet | CellSupernet
     learned: Learned
     proposal: Proposal
-    alternation: Alternation = "choices first"
+    edges: Edges | None
+    alternation: Alternation
 
     @staticmethod
     def begin(
         task: SearchTask,
+        supernet: Supernet | CellSupernet,
         proposal: Proposal,
         *,
         betas: tuple[float, float],
+        edges: Edges | None = None,
         alternation: Alternation = "choices first",
     ) -> Mixture:
         """`betas` are those of alpha's Adam."""
-        supernet, alpha = supernet_of(task), alpha_of(task)
+        alpha = alpha_of(task)
+        choices = {"alpha": alpha.values} | ({} if edges is None else {"beta": edges.beta})
         learned = Learned(
             supernet=supernet,
-            choices={"alpha": alpha.values},
+            choices=choices,
             weight_optimizer=weight_optimizer_of(supernet, task.settings, nesterov=False),
-            choice_optimizer=choice_optimizer_of([alpha.values], task.settings, betas),
+            choice_optimizer=choice_optimizer_of(list(choices.values()), task.settings, betas),
         )
-        return Mixture(alpha=alpha, supernet=supernet, learned=learned, proposal=proposal, alternation=alternation)
+        return Mixture(
+            alpha=alpha, supernet=supernet, learned=learned, proposal=proposal, edges=edges, alternation=alternation
+        )
 
     def propose(self, moment: Moment, split: SplitName) -> Tensor:
-        return self.proposal(self.alpha, moment, split)
+        return self._shared(self.proposal(self.alpha, moment, split))
 
     def step(self, moment: Moment, train: Batch, validation: Batch | None) -> Outcome:
         """Alpha, on images that the weights never see; then the weights."""
         if self.alternation == "together":
             return self._step_together(moment, *train)
-        judged = None if validation is None else (self._step_alpha(moment, *validation), validation[1])
+        judged = None if validation is None else (self._step_choices(moment, *validation), validation[1])
         images, labels = train
         logits = self.mixed(images, self.propose(moment, "weights").detach())
         loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
@@ -63,25 +81,36 @@ class Mixture:
         return Outcome.of(loss, (logits, labels) if moment.warming_up else judged)
 
     def mixed(self, images: Tensor, mixture: Tensor) -> Tensor:
-        """Logits of the mixture [L, K] of all candidates."""
-        return self.supernet.forward_mixed(images, self.alpha.by_decision(mixture))
+        """Logits of the mixture [L, K] of all candidates; with edges each row sums to the share of its edge."""
+        if self.edges is None:
+            return self.supernet.forward_mixed(images, self.alpha.by_decision(mixture))
+        assert isinstance(self.supernet, CellSupernet)
+        shares = mixture.sum(1)
+        return self.supernet.forward_mixed(images, self.alpha.by_decision(mixture / shares[:, None]), shares)
 
     def distribution(self) -> Tensor:
-        return self.alpha.probability()
+        return self._shared(self.alpha.probability())
 
     def log_probability(self) -> LogProbability:
-        return self.alpha.log_probability()
+        if self.edges is None:
+            return self.alpha.log_probability()
+        shares = self.edges.shares().detach().double().log().tolist()
+        rows = zip(self.alpha.log_probability().items(), shares, strict=True)
+        return {name: {label: score + share for label, score in row.items()} for (name, row), share in rows}
 
     def derived(self, architecture: Architecture) -> nn.Module:
         return self.supernet.derived(architecture)
 
-    def _step_alpha(self, moment: Moment, images: Tensor, labels: Tensor) -> Tensor:
+    def _shared(self, rows: Tensor) -> Tensor:
+        return rows if self.edges is None else rows * self.edges.shares()[:, None]
+
+    def _step_choices(self, moment: Moment, images: Tensor, labels: Tensor) -> Tensor:
         """Returns the logits of the mixture."""
         mixture = self.propose(moment, "architecture")
-        with frozen_statistics(self.supernet):
+        with frozen_statistics(self.supernet), frozen_weights(self.supernet):
             logits = self.mixed(images, mixture)
             loss = moment.with_latency(cross_entropy(logits, labels), mixture)
-            gradients = torch.autograd.grad(loss, [self.alpha.values])
+            gradients = torch.autograd.grad(loss, list(self.learned.choices.values()))
         self.learned.step_choices(gradients, moment)
         return logits.detach()
 
@@ -92,10 +121,11 @@ class Mixture:
         loss = entropy = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
         if not moment.warming_up:
             loss = moment.with_latency(entropy, mixture)
-        self.alpha.values.grad = None
+        self.learned.choice_optimizer.zero_grad(set_to_none=True)
         self.learned.step_weights(loss, moment)
-        if self.alpha.values.grad is not None:
-            self.learned.step_choices([self.alpha.values.grad], moment)
+        gradients = [choice.grad for choice in self.learned.choices.values() if choice.grad is not None]
+        if gradients:
+            self.learned.step_choices(gradients, moment)
         return Outcome.of(entropy, (logits, labels))
 
 

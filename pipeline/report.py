@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.search_task import SearchEpoch
+from pipeline.collapse import DOMINANT, told_of
+from pipeline.search_task import Judged, SearchEpoch
 from profilers.files import read_json, write_atomic, write_json
 from profilers.op_spec import OpSpec
 from profilers.target import Target
@@ -99,6 +100,36 @@ class TrainPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """One of two networks set side by side; accuracy on the architecture split, predicted latency by target."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    choices: Mapping[str, str]
+    accuracy: float
+    predicted_ms: Mapping[str, float]
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The network found beside the best of `networks` random ones, each trained for `epochs` from scratch."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
+
+    epochs: int
+    networks: int
+    found: Rival
+    random: Rival
+
+    @property
+    def rivals(self) -> dict[str, Rival]:
+        """By what they are called."""
+        return {"found": self.found, f"best of {self.networks} random": self.random}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything a reader needs to judge a run. Accuracies are fractions of the test split, used once."""
 
@@ -122,6 +153,14 @@ class Report:
     blocks: tuple[BlockReport, ...]
     search: tuple[SearchEpoch, ...] = ()
     train: tuple[TrainPoint, ...] = ()
+    parameterless: float = 0.0  # share of the choices that have no parameters
+    seeds: tuple[Judged, ...] = ()  # that the search was the best of
+    baseline: Baseline | None = None
+
+    @property
+    def warning(self) -> str:
+        """What the choices of the network give to think of; empty where nothing does."""
+        return told_of(self.parameterless) if self.parameterless > DOMINANT else ""
 
 
 def write_report(report: Report, run: Path) -> None:

@@ -132,3 +132,16 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def frozen_weights(network: nn.Module) -> Iterator[None]:
+    """Parameters without gradients: nothing is kept, and nothing computed, for the sake of theirs."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_()

@@ -5,13 +5,13 @@ Both are trained for as long from scratch, and judged by the architecture split;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import ClassVar
 
 from pipeline.architecture import Architecture
 from pipeline.metrics import Metrics
+from pipeline.report import Baseline, Rival
 from pipeline.run import Run
 from pipeline.search_task import SearchEpoch, SearchTask
 from pipeline.stage import Stage
@@ -19,33 +19,6 @@ from pipeline.stages.search import search_inputs
 from profilers.files import read_json, write_json
 
 SCHEMA = 1  # 1: both networks with accuracy and predicted latency
-
-_STRICT: dict[str, object] = {"extra": "forbid"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rival:
-    """One of the two networks; its accuracy on the architecture split, predicted latency by target."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
-
-    choices: Mapping[str, str]
-    accuracy: float
-    predicted_ms: Mapping[str, float]
-    params: int
-    macs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Baseline:
-    """The network found and the best random one, each trained for `epochs`, the random one of `networks`."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _STRICT
-
-    epochs: int
-    networks: int
-    found: Rival
-    random: Rival
 
 
 def baseline_beside(run: Run) -> Baseline | None:

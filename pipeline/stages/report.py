@@ -8,14 +8,17 @@ from pathlib import Path
 
 from deploy.manifest import Accuracy
 from pipeline.budget import Reach
+from pipeline.collapse import parameterless
 from pipeline.metrics import read_metrics
 from pipeline.plan import TargetPlan
 from pipeline.report import BlockReport, CalibrationPoint, Report, TargetReport, write_report
 from pipeline.run import Run
-from pipeline.search_task import SearchEpoch
+from pipeline.search_task import SearchEpoch, SearchResult
 from pipeline.stage import Stage, seconds_taken
+from pipeline.stages.baseline import baseline_beside
 from pipeline.stages.export import read_exports
 from pipeline.stages.measure import read_measured
+from pipeline.stages.search import metrics_of
 from pipeline.stages.train import read_train_record
 from profilers.files import check
 
@@ -23,6 +26,7 @@ from profilers.files import check
 def build_report(run: Run) -> Report:
     """Everything that the stages of a run found, in one value."""
     plan, architecture, record = run.plan, run.architecture(), read_train_record(run)
+    result = SearchResult.load(run.search_result_path)
     accuracy = Accuracy.of(correct=record.test_correct, images=record.test_images)
     stages = {name: seconds for name, seconds in seconds_taken(run).items() if name != "report"}
     return Report(
@@ -42,8 +46,11 @@ def build_report(run: Run) -> Report:
         stages=stages,
         targets=tuple(_target(run, target) for target in plan.targets),
         blocks=_blocks(run),
-        search=_search(run),
+        search=_search(run, result),
         train=record.epochs,
+        parameterless=parameterless(architecture),
+        seeds=result.seeds,
+        baseline=baseline_beside(run) if plan.baseline else None,
     )
 
 
@@ -91,8 +98,8 @@ def _blocks(run: Run) -> tuple[BlockReport, ...]:
     )
 
 
-def _search(run: Run) -> tuple[SearchEpoch, ...]:
-    lines = read_metrics(run.folder, "search")
+def _search(run: Run, result: SearchResult) -> tuple[SearchEpoch, ...]:
+    lines = read_metrics(run.folder, metrics_of(run, result.seed))
     path = run.folder / "metrics.jsonl"
     return tuple(check(line, SearchEpoch, path=path, kind="line of metrics") for line in lines)
 
@@ -100,6 +107,7 @@ def _search(run: Run) -> tuple[SearchEpoch, ...]:
 def _inputs(run: Run) -> Sequence[object]:
     folder = run.folder
     files = [folder / "measured" / "measured.json", folder / "train" / "result.json", folder / "metrics.jsonl"]
+    files += [run.search_result_path, *((folder / "baseline" / "result.json",) if run.plan.baseline else ())]
     tables = [run.table_path(target) for target in run.plan.targets]
     bundles = [[target.target, target.budget, target.bundle] for target in run.plan.targets]
     return [run.plan.name, version("millis"), bundles, run.architecture_path, *files, *tables]

@@ -44,6 +44,10 @@ STRATEGIES = {
         "pipeline.strategies.darts",
         "all candidates at once, weighted by a softmax; weights and choices in turn (arXiv:1806.09055)",
     ),
+    "pc-darts": StrategyEntry(
+        "pipeline.strategies.pc_darts",
+        "DARTS of cells on a part of the channels, with shares of edges: faster and smaller (arXiv:1907.05737)",
+    ),
     "fbnet": StrategyEntry(
         "pipeline.strategies.fbnet",
         "all candidates at once, weighted by draws of a Gumbel softmax that cools down (arXiv:1812.03443)",

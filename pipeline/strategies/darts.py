@@ -8,14 +8,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from pipeline.alpha import Alpha
-from pipeline.learned import Moment, SplitName
+from pipeline.learned import Moment, SplitName, mixed_supernet_of
 from pipeline.mixture import Mixture, passes
 from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
 
 
 def begin(task: SearchTask) -> Mixture:
-    return Mixture.begin(task, _softmax, betas=(0.5, 0.999))
+    return Mixture.begin(task, mixed_supernet_of(task), _softmax, betas=(0.5, 0.999))
 
 
 def _softmax(alpha: Alpha, _moment: Moment, _split: SplitName) -> Tensor:

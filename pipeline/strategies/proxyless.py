@@ -20,7 +20,7 @@ from pipeline.gates import rescale, sample_gates, sample_path
 from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, supernet_of, weight_optimizer_of
 from pipeline.search_loop import Alternation, Batch, GradientSearch, Outcome
 from pipeline.search_task import SearchTask
-from pipeline.supernet import Supernet, frozen_statistics
+from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Proxyless:
         """Returns the logits of the active path."""
         random = generator(moment.seed, "gates", moment.architecture_step)
         sample = sample_gates(self.alpha, moment.settings.paths, random)
-        with frozen_statistics(self.supernet):
+        with frozen_statistics(self.supernet), frozen_weights(self.supernet):
             logits = self.supernet.forward_gated(images, sample.gates())
             loss = moment.with_latency(cross_entropy(logits, labels), sample.probability)
             gradients = torch.autograd.grad(loss, [self.alpha.values])

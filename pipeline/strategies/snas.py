@@ -9,14 +9,14 @@ from torch import Tensor
 
 from pipeline.alpha import Alpha
 from pipeline.data.seeding import generator
-from pipeline.learned import Moment, SplitName
+from pipeline.learned import Moment, SplitName, mixed_supernet_of
 from pipeline.mixture import Mixture, passes, relaxed_sample
 from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
 
 
 def begin(task: SearchTask) -> Mixture:
-    return Mixture.begin(task, _concrete, betas=(0.5, 0.999), alternation="together")
+    return Mixture.begin(task, mixed_supernet_of(task), _concrete, betas=(0.5, 0.999), alternation="together")
 
 
 def _concrete(alpha: Alpha, moment: Moment, split: SplitName) -> Tensor:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from pipeline import pictures
 from pipeline.report import (
+    Baseline,
     BlockReport,
     CalibrationPoint,
     Report,
+    Rival,
     TargetReport,
     TrainPoint,
     count,
@@ -28,7 +30,7 @@ from pipeline.report import (
     significant,
     write_report,
 )
-from pipeline.search_task import SearchEpoch
+from pipeline.search_task import Judged, SearchEpoch
 from profilers.errors import FileError
 from profilers.op_spec import OpSpec
 
@@ -133,6 +135,15 @@ def sample_report() -> Report:
             TrainPoint(epoch=epoch, loss=0.5 + 1.8 * math.exp(-epoch / 6), accuracy=0.99 - 0.7 * math.exp(-epoch / 5))
             for epoch in range(1, 31)
         ),
+        parameterless=0.25,
+        seeds=tuple(Judged(seed=seed, choices={}, accuracy=0.9 + 0.01 * seed) for seed in range(4)),
+        baseline=Baseline(epochs=12, networks=4, found=sample_rival(0.962), random=sample_rival(0.951)),
+    )
+
+
+def sample_rival(accuracy: float) -> Rival:
+    return Rival(
+        choices={}, accuracy=accuracy, predicted_ms=dict.fromkeys(OVERHEAD_MS, 0.21), params=36_210, macs=1_251_000
     )
 
 
@@ -222,6 +233,20 @@ def test_a_run_without_curves_or_calibration_still_has_a_page(report: Report) ->
     targets = tuple(replace(target, calibration=()) for target in report.targets)
     page = render_html(replace(report, targets=targets, search=(), train=()))
     assert page.count("<svg") == 2 * len(targets)
+
+
+def test_seeds_and_random_networks_at_equal_cost_are_shown_beside_the_result(report: Report) -> None:
+    page = " ".join(render_html(report).split())
+    assert "The best of 4 searches" in page and "seed 3 93.00 %" in page
+    assert "best of 4 random networks at the budget, which cost in all what the search cost" in page
+    assert "96.20 %" in page and "95.10 %" in page
+    alone = render_html(replace(report, seeds=(), baseline=None))
+    assert "How good the search was" not in alone
+
+
+def test_choices_without_parameters_that_dominate_are_a_warning(report: Report) -> None:
+    assert "Warning" not in render_html(report)
+    assert "60% of the choices have no parameters" in render_html(replace(report, parameterless=0.6))
 
 
 def test_a_single_epoch_is_drawn_as_a_point(report: Report) -> None:

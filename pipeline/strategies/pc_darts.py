@@ -1,0 +1,36 @@
+"""PC-DARTS (arXiv:1907.05737): DARTS of cells that mixes one in `channel_part` channels, and learns shares of edges.
+
+Alpha and the shares stand still while the weights warm up. A network is derived by the product of both.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pipeline.alpha import Alpha
+from pipeline.data.seeding import generator
+from pipeline.edges import Edges
+from pipeline.learned import Moment, SplitName, cell_supernet_of
+from pipeline.mixture import Mixture, passes
+from pipeline.search_loop import GradientSearch
+from pipeline.search_task import SearchTask
+
+
+def begin(task: SearchTask) -> Mixture:
+    """Raises SearchError where the space is not one of cells."""
+    supernet = cell_supernet_of(task, partial=task.settings.channel_part)
+    edges = Edges.initial(task.space, generator(task.seed, "beta"))
+    return Mixture.begin(task, supernet, _softmax, betas=(0.5, 0.999), edges=edges)
+
+
+def _softmax(alpha: Alpha, _moment: Moment, _split: SplitName) -> Tensor:
+    return alpha.probability()
+
+
+def _passes(task: SearchTask) -> tuple[float, float]:
+    """Of each operation about the part of its channels that it is computed on."""
+    weights, choices = passes(task)
+    return weights / task.settings.channel_part, choices / task.settings.channel_part
+
+
+STRATEGY = GradientSearch("pc-darts", begin, _passes)
