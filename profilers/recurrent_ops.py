@@ -149,6 +149,7 @@ class Decode:
         return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
+        _flat(in_shape)
         return Shape(1, 1, self.out)
 
     def cost(self, in_shape: Shape) -> Cost:

@@ -277,7 +277,7 @@ def _level(text: str) -> Level:
 def _targets(tables: list[Path], budgets: list[str]) -> tuple[TableBudget, ...]:
     from pipeline.recurrent.plan import TableBudget
 
-    if len(budgets) == 1:
+    if len(budgets) == 1 and tables:
         budgets = budgets * len(tables)
     if len(budgets) != len(tables):
         raise typer.BadParameter(f"{len(budgets)} budgets for {len(tables)} tables; give one for all or one each")

@@ -18,7 +18,7 @@ def begin_sgd(parameters: Iterable[nn.Parameter], regime: Regime) -> SGD:
 
 
 def begin_averaging(parameters: Iterable[nn.Parameter], regime: Regime) -> ASGD:
-    """The average begins at once and weighs all its steps alike, as the learning rate stays what it is."""
+    """The average weighs all steps but its first alike; the learning rate stays what it is."""
     return ASGD(parameters, lr=regime.learning_rate, t0=0, lambd=0.0, weight_decay=regime.weight_decay)
 
 

@@ -50,7 +50,7 @@ class DartsCell(nn.Module):
         for reads, readers in self._readers().items():
             source = states[reads]
             gates = dropped(source, kept) @ joined[reads]
-            for i, each in zip(readers, gates.split(2 * self.size, dim=1), strict=True):
+            for i, each in zip(readers, gates.chunk(len(readers), dim=1), strict=True):
                 states[i] = blended(each, source, ACTIVATIONS[self.genotype.nodes[i - 1].act])
         return torch.stack([states[i] for i in self.genotype.concat]).mean(0)
 

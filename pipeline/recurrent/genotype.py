@@ -54,7 +54,7 @@ class Genotype:
             match = _NODE.fullmatch(word)
             if match is None or match[1] not in ACTIVATIONS:
                 raise GenotypeError(f"{word!r} is not a node; write ACTIVATION<STATE, as in tanh<0 relu<1")
-            nodes.append(CellNode(match[1], int(match[2])))  # type: ignore[arg-type]
+            nodes.append(CellNode(match[1], int(match[2])))
         if arrow and not all(word.isascii() and word.isdigit() for word in averaged.split()):
             raise GenotypeError(f"{averaged.strip()!r} are not numbers of nodes")
         concat = tuple(map(int, averaged.split())) if arrow else tuple(range(1, len(nodes) + 1))

@@ -64,7 +64,7 @@ def measured_steps(
 
 def _job(model: LanguageModel, target: Target) -> CompileJob:
     size, states = model.recurrent.size, len(model.recurrent.initial(1))
-    packed = PackedStep(StepModel(model), size, states).eval()
+    packed = PackedStep(StepModel(model), states).eval()
     example = torch.randn(1, 1 + states * size, 1, 1, generator=torch.Generator().manual_seed(0))
     return CompileJob(target.runtime, packed, example, target.precision)
 

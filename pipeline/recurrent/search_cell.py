@@ -40,7 +40,8 @@ class SearchCell(nn.Module):
         (h,) = state
         entered, of_state = enter(self.entry, x, dropout, random)
         kept = mask((len(h), self.size), dropout.state, random)
-        leaving = [self._leaving(reads) for reads in range(len(self.weight))]
+        # Cut once for all steps: every cut would add a gradient as large as all weights.
+        leaving = [(self.weight[reads:], self._leaving(reads)) for reads in range(len(self.weight))]
         outputs = []
         for step in entered:
             first = self.norms[0](blended(torch.addmm(step, dropped(h, kept), of_state), h, torch.tanh))
@@ -53,15 +54,14 @@ class SearchCell(nn.Module):
         rows = [edge(node, reads) for node in range(reads + 1, len(self.weight) + 1)]
         return self.mixture[rows].t()[:, :, None, None]
 
-    def _mean_of_nodes(self, state: Tensor, leaving: list[Tensor], kept: Tensor | None) -> Tensor:
+    def _mean_of_nodes(self, state: Tensor, leaving: list[tuple[Tensor, Tensor]], kept: Tensor | None) -> Tensor:
         """All edges that leave one state are computed at once: [n, B, H], added up until their node is complete."""
         nodes: list[Tensor] = []
         pending = state.new_zeros(())
-        for reads, mixture in enumerate(leaving):
-            gates = torch.matmul(dropped(state, kept), self.weight[reads:])
-            sums = _mixed(state, gates, mixture)
+        for norm, (weight, mixture) in zip(self.norms[1:], leaving, strict=True):
+            sums = _mixed(state, torch.matmul(dropped(state, kept), weight), mixture)
             pending = pending[1:] + sums if nodes else sums
-            state = self.norms[reads + 1](pending[0])
+            state = norm(pending[0])
             nodes.append(state)
         return torch.stack([nodes[place] for place in self.places]).mean(0)
 

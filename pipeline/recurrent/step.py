@@ -63,11 +63,11 @@ class StepModel(nn.Module):
 class PackedStep(nn.Module):
     """The same in one input and one output, as files are timed: [1, 1 + S H, 1, 1] -> [1, V + S H]."""
 
-    def __init__(self, step: StepModel, size: int, states: int) -> None:
+    def __init__(self, step: StepModel, states: int) -> None:
         super().__init__()
-        self.step, self.size, self.states = step, size, states
+        self.step, self.states = step, states
 
     def forward(self, packed: Tensor) -> Tensor:
         given = packed.flatten(1)
         number = given[:, :1].abs().to(torch.int32).clamp(max=len(self.step.embedding) - 1)
-        return torch.cat(self.step(number, *given[:, 1:].split(self.size, dim=1)), dim=1)
+        return torch.cat(self.step(number, *given[:, 1:].chunk(self.states, dim=1)), dim=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,7 @@ def _to_onnx(step: StepModel, example: tuple[Tensor, ...], path: Path) -> None:
 
 def _to_litert(step: StepModel, example: tuple[Tensor, ...], path: Path) -> None:
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), _hushed():
             warnings.simplefilter("ignore")  # the converter and what it imports warn of their own internals
             import litert_torch
 
@@ -148,7 +149,8 @@ def _litert_runner(path: Path) -> Run:
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
-    signature: Any = Interpreter(str(path)).get_signature_runner()
+    with _hushed():
+        signature: Any = Interpreter(str(path)).get_signature_runner()
 
     def run(token: int, state: list[Array]) -> tuple[Array, list[Array]]:
         given = (np.array([[token]], dtype=np.int32), *state)
@@ -157,3 +159,19 @@ def _litert_runner(path: Path) -> Run:
         return logits, after
 
     return run
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Native code tells its own log to stdout and stderr, past Python: meanwhile nobody hears it."""
+    kept = [os.dup(1), os.dup(2)]
+    silence = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        yield
+    finally:
+        for place, each in enumerate(kept, 1):
+            os.dup2(each, place)
+            os.close(each)
+        os.close(silence)

@@ -44,7 +44,8 @@ def unrolled_gradient(
 
 
 def _length(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(each) for each in tensors]))
+    length: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(each) for each in tensors]))
+    return length
 
 
 def _cut(gradient: Sequence[Tensor], most: float) -> tuple[list[Tensor], float]:

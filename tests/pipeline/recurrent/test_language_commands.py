@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from latency_tables.table_file import save_table
+from pipeline.recurrent.plan import LanguagePlan
+from pipeline.recurrent.segments import segments
+from pipeline.recurrent.settings import CellSearchSettings, CellTrainSettings
+from pipeline.space import SearchSpace
+from pipeline.spaces import parse_space
+
+if TYPE_CHECKING:
+    from tests.pipeline.conftest import MakeTable, Millis
+
+SMALL = ("--hidden", "8", "--batch", "8", "--bptt", "10", "--epochs", "1", "--learning-rate", "5")
+
+
+@pytest.fixture
+def run(millis: Millis, text_file: Path, tmp_path: Path) -> Path:
+    """A search that is over, without a budget."""
+    folder = tmp_path / "run"
+    assert millis("language", "search", text_file, "-o", folder, *SMALL).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def cells8(millis: Millis, text_file: Path) -> SearchSpace:
+    told = millis("language", "text", text_file, "--hidden", "8", "--json").json
+    return parse_space(told["space"])
+
+
+def test_a_text_tells_the_space_of_its_cells(millis: Millis, text_file: Path) -> None:
+    told = millis("language", "text", text_file, "--hidden", "8", "--json").json
+    assert told["train"] == 1036
+    assert told["space"] == f"darts-rnn?hidden=8&vocab={told['vocabulary']}"
+
+
+def test_a_cell_is_searched_trained_compared_sampled_and_exported(millis: Millis, run: Path) -> None:
+    trained = millis("language", "train", run, "--steps", "20", "--json").json
+    assert trained["steps"] == 20 and trained["test_bits"] > 0
+    compared = millis("language", "compare", run, "--minutes", "0.002", "--json").json["models"]
+    assert [each["cell"] for each in compared] == ["searched", "lstm"]
+    assert compared[0]["steps"] >= 20
+    assert abs(compared[1]["params"] / compared[0]["params"] - 1) < 0.05
+    written = millis("language", "sample", run, "--prompt", "the ", "--length", "9", "--json").json["text"]
+    assert written.startswith("the ") and len(written) == 13
+    files = millis("language", "export", run, "--to", "onnxruntime", "--json").json["files"]
+    assert Path(files[0]["path"]).is_file() and files[0]["same_guess"] == 1.0
+    vocabulary = json.loads(Path(files[0]["path"]).with_name("vocabulary.json").read_text())
+    assert vocabulary[0] == "<unk>" and " " in vocabulary
+
+
+def test_the_same_search_again_is_over_at_once(millis: Millis, run: Path, text_file: Path) -> None:
+    before = (run / "search" / "result.json").read_bytes()
+    segments.cache_clear()
+    assert millis("language", "search", text_file, "-o", run, *SMALL).exit_code == 0
+    assert (run / "search" / "result.json").read_bytes() == before
+    assert segments.cache_info().misses == 0
+
+
+def test_a_cell_keeps_its_budget_and_derives_another(
+    millis: Millis, text_file: Path, cells8: SearchSpace, make_table: MakeTable, tmp_path: Path
+) -> None:
+    table, folder = tmp_path / "table.yaml", tmp_path / "run"
+    save_table(make_table(cells8, lambda op: 0.01 * len(op.label)), table)
+    asked = ("--table", table, "--budget", "50%")
+    found = millis("language", "search", text_file, "-o", folder, *SMALL, *asked, "--json").json
+    assert found["predicted_ms"]["local:onnxruntime"] <= found["budget_ms"]["local:onnxruntime"]
+    tight = millis("language", "derive", folder, "--budget", "0%", "--json").json
+    assert {node.partition("<")[0] for node in tight["genotype"].split()} <= {"relu", "tanh"}
+    assert tight["predicted_ms"]["local:onnxruntime"] <= tight["budget_ms"]["local:onnxruntime"] * (1 + 1e-9)
+
+
+def test_a_budget_out_of_reach_is_told_before_anything_is_searched(
+    millis: Millis, text_file: Path, cells8: SearchSpace, make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.yaml"
+    save_table(make_table(cells8), table)
+    asked = ("--table", table, "--budget", "0.001ms")
+    ended = millis("language", "search", text_file, "-o", tmp_path / "run", *SMALL, *asked)
+    assert ended.exit_code == 3
+    assert "fastest reachable" in ended.problem
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "problem"),
+    [
+        (("train", "RUN"), 2, "--steps, --minutes"),
+        (("train", "RUN", "--cell", "gru", "--steps", "1"), 1, "'gru' is not a node"),
+        (("sample", "RUN"), 1, "train them first"),
+        (("export", "RUN", "--to", "coreml"), 1, "no step model for runtime 'coreml'"),
+        (("derive", "RUN", "--budget", "5ms"), 2, "1 budgets for 0 tables"),
+        (("train", "nowhere", "--steps", "1"), 1, "no such plan of a language run"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    words: tuple[str, ...],
+    exit_code: int,
+    problem: str,
+    millis: Millis,
+    text_file: Path,
+    search_settings: CellSearchSettings,
+    train_settings: CellTrainSettings,
+    tmp_path: Path,
+) -> None:
+    plan = LanguagePlan(text=str(text_file), level="char", hidden=8, search=search_settings, train=train_settings)
+    plan.save(tmp_path)
+    ended = millis("language", *(str(tmp_path) if word == "RUN" else word for word in words))
+    assert ended.exit_code == exit_code
+    assert problem in (ended.stderr if exit_code == 2 else ended.problem)
