@@ -15,8 +15,8 @@ def relu_conv(in_channels: int, out_channels: int, kernel: int, stride: int) -> 
 
 
 def sep_conv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Sequential:
-    first = _separable(in_channels, in_channels, kernel, stride)
-    return nn.Sequential(*first, *_separable(in_channels, out_channels, kernel))
+    first = _separable(in_channels, out_channels, kernel, stride)
+    return nn.Sequential(*first, *_separable(out_channels, out_channels, kernel))
 
 
 def dil_conv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Sequential:
@@ -55,8 +55,10 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.relu()
-        within = nn.functional.pad(x, self.beyond) if any(self.beyond) else x
-        return torch.cat([self.even(x), self.odd(within[:, :, 1:, 1:])], 1)
+        further = x[:, :, 1:, 1:]
+        if any(self.beyond):
+            further = nn.functional.pad(further, self.beyond)
+        return torch.cat([self.even(x), self.odd(further)], 1)
 
 
 def _halving(in_channels: int, out_channels: int) -> nn.Sequential:

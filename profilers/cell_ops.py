@@ -63,7 +63,7 @@ class ReLUConv:
 @operation("sepconv")
 @dataclass(frozen=True, slots=True)
 class SepConv:
-    """Twice ReLU, depthwise and pointwise convolution, batch normalisation; the first has the stride."""
+    """Twice ReLU, depthwise and pointwise convolution, batch normalisation; the first time strided, giving `out`."""
 
     out: int
     kernel: int = 3
@@ -84,8 +84,8 @@ class SepConv:
         return in_shape.strided(self.stride, self.out)
 
     def cost(self, in_shape: Shape) -> Cost:
-        middle, out, area = in_shape.strided(self.stride), self.out_shape(in_shape), self.kernel**2
-        return _separable(in_shape, middle, middle, area) + _separable(middle, middle, out, area)
+        out, area = self.out_shape(in_shape), self.kernel**2
+        return _separable(in_shape, in_shape.strided(self.stride), out, area) + _separable(out, out, out, area)
 
     def module(self, in_shape: Shape) -> nn.Module:
         from profilers import cell_blocks
@@ -187,7 +187,7 @@ class Reduce:
 
     @property
     def halves(self) -> tuple[int, int]:
-        return self.out - self.out // 2, self.out // 2
+        return self.out // 2, self.out - self.out // 2
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(2, self.out)

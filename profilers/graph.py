@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from profilers.op_spec import OpSpec
 from profilers.operation import Operation, require
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 INPUT = -1  # in place of a node: the input of the network
 
 
-@runtime_checkable
-class Join(Protocol):
+class Join(Operation, Protocol):
     """An operation of several inputs; its module takes as many tensors."""
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
@@ -42,11 +41,11 @@ class Graph:
     def __post_init__(self) -> None:
         require(bool(self.nodes), "a graph has at least one node")
         for place, node in enumerate(self.nodes):
-            known = all(INPUT <= each < place for each in node.inputs)
-            require(bool(node.inputs) and known, f"node {place}, {node.op}: reads {node.inputs}, not earlier nodes")
+            if not node.inputs or not all(INPUT <= each < place for each in node.inputs):
+                raise ValueError(f"node {place}, {node.op}: reads {node.inputs}, not earlier nodes")
             shapes = [self.in_shape if each == INPUT else self.nodes[each].op.out_shape for each in node.inputs]
-            fits = in_shape_of(node.op.operation, shapes) == node.op.in_shape
-            require(fits, f"node {place}, {node.op}: is given {', '.join(map(str, shapes))}")
+            if in_shape_of(node.op.operation, shapes) != node.op.in_shape:
+                raise ValueError(f"node {place}, {node.op}: is given {', '.join(map(str, shapes))}")
 
     @staticmethod
     def chain(ops: Iterable[OpSpec], names: Iterable[str] = ()) -> Graph:
@@ -99,8 +98,9 @@ class Graph:
 
 def in_shape_of(operation: Operation, shapes: Sequence[Shape]) -> Shape:
     """The input shape of an operation that reads tensors of these shapes; raises ValueError where they do not fit."""
-    if isinstance(operation, Join):
-        return operation.join(shapes)
+    join: Callable[[Sequence[Shape]], Shape] | None = getattr(operation, "join", None)
+    if join is not None:
+        return join(shapes)
     require(len(shapes) == 1, f"{type(operation).__name__} takes one input, not {len(shapes)}")
     return shapes[0]
 

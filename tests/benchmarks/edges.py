@@ -32,6 +32,7 @@ from pipeline.profiling import compile_job, network_name, random_networks
 from pipeline.spaces import parse_space
 from profilers import agent
 from profilers.compile_cache import CompileJob, compile_all
+from profilers.graph import Graph
 from profilers.op_spec import OpSpec
 from profilers.precision import Precision
 
@@ -177,7 +178,9 @@ def timed(models: dict[str, Path], runtime: str, rounds: int) -> dict[str, float
 
 def examine(case: Case, networks: dict[str, tuple[OpSpec, ...]], rounds: int, folder: Path) -> dict[str, object]:
     chains = {str(op): (op,) for ops in networks.values() for op in ops if not op.operation.free} | networks
-    jobs = {name: compile_job(chain, case.runtime, precision=case.precision) for name, chain in chains.items()}
+    jobs = {
+        name: compile_job(Graph.chain(chain), case.runtime, precision=case.precision) for name, chain in chains.items()
+    }
     artifacts = compile_all(jobs)
     models = {name: artifact.path for name, artifact in artifacts.items()}
     for i, name in enumerate(chains.keys() - networks.keys()):

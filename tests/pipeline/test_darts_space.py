@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.architecture import Architecture
@@ -240,6 +240,7 @@ def kept_in_a_cell(kind: str) -> list[dict[str, str]]:
     ]
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32), share=st.floats(0, 1))
 def test_under_a_budget_it_is_the_best_of_all_edges_and_operations(
     seed: int, share: float, make_table: MakeTable
