@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
+from pipeline.block_space import BlockCells
 from pipeline.darts_space import DartsCells
 from pipeline.fbnet_chain import FBNetChain
 from pipeline.genotype_network import GenotypeNetwork
@@ -111,6 +112,10 @@ SPACES: dict[str, SpaceFamily] = {
     "darts-imagenet": SpaceFamily(
         "DARTS's cells for ImageNet (arXiv:1806.09055), as evaluated: 14 cells of 48 filters, 224x224",
         DartsCells(resolution=224, classes=1000, filters=48, layers=14, stem_stride=8),
+    ),
+    "blocks-cifar": SpaceFamily(
+        "Cells of blocks for CIFAR, as NASNet and AmoebaNet search them (arXiv:1712.00559): 5 blocks, 8 operations",
+        BlockCells(),
     ),
     "fbnet": SpaceFamily(
         "FBNet's ImageNet space (arXiv:1812.03443): 22 searched layers, 224x224, group convolution, 1e21 networks",
