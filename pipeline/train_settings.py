@@ -21,12 +21,13 @@ class TrainSettings:
     ema_decay: float = 0.99  # per step
     warmup_epochs: float = 1.0
     augment: bool = True
+    drop_path: float = 0.0  # of a path of a cell, at the end; it grows evenly over the epochs
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError("epochs and batch_size must be at least 1")
         if self.learning_rate <= 0 or self.weight_decay < 0 or self.warmup_epochs < 0:
             raise ValueError("learning_rate must be above 0, weight_decay and warmup_epochs not below it")
-        for name in ("momentum", "label_smoothing", "ema_decay"):
+        for name in ("momentum", "label_smoothing", "ema_decay", "drop_path"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in 0..1, 1 excluded")

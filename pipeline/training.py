@@ -17,7 +17,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from pipeline.checkpoint import load_state, save_state
 from pipeline.data.batches import batches, step_count
+from pipeline.data.seeding import generator
 from pipeline.data.splits import Data, Normalisation, Split
+from pipeline.drop_path import dropped_paths
 from pipeline.train_settings import TrainSettings
 from profilers.errors import FileError, MillisError
 
@@ -172,11 +174,13 @@ def _train_epoch(run: _Run, data: Data, settings: TrainSettings, *, seed: int, e
         epoch=epoch,
         augment=data.augment if settings.augment else None,
     )
+    random, dropped = generator(seed, "drop path", epoch), settings.drop_path * epoch / settings.epochs
     for step, (images, labels) in enumerate(pairs):
         rate = learning_rate_at(
             epoch * steps + step, settings.epochs * steps, settings.warmup_epochs * steps, settings.learning_rate
         )
-        loss = _step(run, images, labels, rate, settings.label_smoothing)
+        with dropped_paths(run.network, dropped, random):
+            loss = _step(run, images, labels, rate, settings.label_smoothing)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"training: the loss is {loss} at epoch {epoch + 1}, step {step + 1} of {steps}: "
