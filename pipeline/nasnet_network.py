@@ -13,7 +13,7 @@ from pipeline.genotypes import Genotype
 from pipeline.space import Decision, Rule, SpaceError
 from profilers.cell_ops import Add, AvgPool, Concat, MaxPool, Reduce, ReLUConv, SepConv
 from profilers.graph import INPUT, Drawing, Graph
-from profilers.nasnet_ops import Oblong, Relu, Separable, ValidConv
+from profilers.nasnet_ops import Oblong, Relu, ValidConv
 from profilers.operation import Operation
 from profilers.operations import Classifier, Conv, Identity
 from profilers.shape import Shape
@@ -128,9 +128,7 @@ def edge(name: str, channels: int, filters: int, stride: int) -> list[Operation]
     changes = channels != filters
     kind, _, size = name.partition("_conv_")
     if kind == "sep":
-        kernel = int(size[0])
-        halves: list[Operation] = [Separable(filters, kernel, stride), Separable(filters, kernel)]
-        return halves if changes else [SepConv(filters, kernel, stride)]
+        return [SepConv(filters, int(size[0]), stride)]
     if name == "skip_connect":
         return [ReLUConv(filters, stride=stride)] if changes or stride > 1 else [Identity()]
     if name in {"max_pool_3x3", "avg_pool_3x3"}:

@@ -10,12 +10,6 @@ if TYPE_CHECKING:
     from profilers.nasnet_ops import Oblong
 
 
-def separable(channels: int, out: int, kernel: int, stride: int) -> nn.Sequential:
-    """[N, C, H, W] -> [N, C', ceil(H/s), ceil(W/s)]."""
-    depthwise = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
-    return nn.Sequential(nn.ReLU(), depthwise, nn.Conv2d(channels, out, 1, bias=False), _norm(out))
-
-
 def oblong(channels: int, op: Oblong) -> nn.Sequential:
     """[N, C, H, W] -> [N, C', H, ceil(W/s)] along rows, [N, C', ceil(H/s), W] along columns."""
     sizes = (1, op.kernel), (1, op.stride), (0, op.kernel // 2)

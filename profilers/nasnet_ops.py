@@ -20,40 +20,6 @@ def _check_conv(out: int, kernel: int, stride: int) -> None:
     require(stride >= 1, f"stride={stride} must be at least 1")
 
 
-@operation("separable")
-@dataclass(frozen=True, slots=True)
-class Separable:
-    """ReLU, depthwise and pointwise convolution, batch normalisation: half of a `sepconv`."""
-
-    out: int
-    kernel: int = 3
-    stride: int = 1
-
-    def __post_init__(self) -> None:
-        _check_conv(self.out, self.kernel, self.stride)
-
-    @property
-    def label(self) -> str:
-        return f"separable_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        return in_shape.strided(self.stride, self.out)
-
-    def cost(self, in_shape: Shape) -> Cost:
-        middle = in_shape.strided(self.stride)
-        depthwise = cost.conv(in_shape, middle, self.kernel**2, groups=in_shape.channels)
-        return depthwise + cost.conv_bn(middle, self.out_shape(in_shape), 1)
-
-    def module(self, in_shape: Shape) -> nn.Module:
-        from profilers import nasnet_blocks
-
-        return nasnet_blocks.separable(in_shape.channels, self.out, self.kernel, self.stride)
-
-
 @operation("oblong")
 @dataclass(frozen=True, slots=True)
 class Oblong:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from profilers.blocks import folded
-from profilers.nasnet_ops import Oblong, Relu, Separable, ValidConv
+from profilers.nasnet_ops import Oblong, Relu, ValidConv
 from profilers.op_spec import OpSpec
 from profilers.shape import Shape
 from tests.profilers.test_costs import ElementsMoved
@@ -18,8 +18,7 @@ from tests.profilers.test_costs import ElementsMoved
 CHANNELS, SIZES, STRIDES = st.integers(1, 6), st.integers(7, 12), st.integers(1, 2)
 KERNELS = st.sampled_from([1, 3, 7])
 OPERATIONS = (
-    st.builds(Separable, CHANNELS, KERNELS, STRIDES)
-    | st.builds(Oblong, CHANNELS, KERNELS, STRIDES, st.sampled_from(["row", "column"]))
+    st.builds(Oblong, CHANNELS, KERNELS, STRIDES, st.sampled_from(["row", "column"]))
     | st.builds(ValidConv, CHANNELS, KERNELS, STRIDES)
     | st.just(Relu())
 )
