@@ -58,7 +58,7 @@ def test_a_run_of_a_published_network_begins_without_a_search(
 ) -> None:
     table, run = tmp_path / "table.yaml", tmp_path / "run"
     save_table(make_table(parse_space(SPACE)), table)
-    words = [
+    words: list[str | Path] = [
         "--space",
         SPACE,
         "--table",
