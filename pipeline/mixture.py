@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
+from pipeline.bilevel import second_order
 from pipeline.cell_supernet import CellSupernet
 from pipeline.derivation import LogProbability
 from pipeline.edges import Edges
@@ -33,7 +34,8 @@ Proposal = Callable[[Alpha, Moment, SplitName], Tensor]
 class Mixture:
     """Weights and alpha over a supernet, with shares of edges where it has `edges`.
 
-    The gradient of alpha is taken at the weights as they are.
+    Of first order the gradient of alpha is taken at the weights as they are; of second order at those that a step on
+    the training batch would make of them, which depend on alpha too.
     """
 
     alpha: Alpha
@@ -73,7 +75,7 @@ class Mixture:
         """Alpha, on images that the weights never see; then the weights."""
         if self.alternation == "together":
             return self._step_together(moment, *train)
-        judged = None if validation is None else (self._step_choices(moment, *validation), validation[1])
+        judged = None if validation is None else (self._step_choices(moment, train, validation), validation[1])
         images, labels = train
         logits = self.mixed(images, self.propose(moment, "weights").detach())
         loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
@@ -104,15 +106,29 @@ class Mixture:
     def _shared(self, rows: Tensor) -> Tensor:
         return rows if self.edges is None else rows * self.edges.shares()[:, None]
 
-    def _step_choices(self, moment: Moment, images: Tensor, labels: Tensor) -> Tensor:
-        """Returns the logits of the mixture."""
-        mixture = self.propose(moment, "architecture")
-        with frozen_statistics(self.supernet), frozen_weights(self.supernet):
-            logits = self.mixed(images, mixture)
-            loss = moment.with_latency(cross_entropy(logits, labels), mixture)
-            gradients = torch.autograd.grad(loss, list(self.learned.choices.values()))
+    def _step_choices(self, moment: Moment, train: Batch, validation: Batch) -> Tensor:
+        """Returns the logits of the mixture on the validation batch."""
+        told: list[Tensor] = []
+
+        def judged() -> Tensor:
+            mixture = self.propose(moment, "architecture")
+            logits = self.mixed(validation[0], mixture)
+            told.append(logits.detach())
+            return moment.with_latency(cross_entropy(logits, validation[1]), mixture)
+
+        choices = list(self.learned.choices.values())
+        if moment.settings.order == "second":
+
+            def learnt() -> Tensor:
+                logits = self.mixed(train[0], self.propose(moment, "architecture"))
+                return cross_entropy(logits, train[1], label_smoothing=moment.settings.label_smoothing)
+
+            gradients = second_order(self.supernet, choices, self.learned.weight_optimizer, learnt, judged)
+        else:
+            with frozen_statistics(self.supernet), frozen_weights(self.supernet):
+                gradients = torch.autograd.grad(judged(), choices)
         self.learned.step_choices(gradients, moment)
-        return logits.detach()
+        return told[0]
 
     def _step_together(self, moment: Moment, images: Tensor, labels: Tensor) -> Outcome:
         """Weights and alpha down one loss of the same images; accuracy is on these too."""
@@ -137,7 +153,10 @@ def relaxed_sample(alpha: Alpha, temperature: float, random: torch.Generator) ->
 
 
 def passes(task: SearchTask) -> tuple[float, float]:
-    """Every candidate is computed in both kinds of steps, where a network has one; what is fixed is let go."""
+    """Every candidate is computed in both kinds of steps, where a network has one; what is fixed is let go.
+
+    A step of second order takes four gradients instead of one.
+    """
     rows = [[sum(op.macs for op in ops) for ops in decision.ops] for decision in task.space.decisions]
     times = sum(map(sum, rows)) / max(sum(sum(row) / len(row) for row in rows), 1.0)
-    return times, times
+    return times, times * (4 if task.settings.order == "second" else 1)

@@ -133,6 +133,8 @@ class SearchSettings:
         self._fill("warmup_epochs", min(self.epochs - 1, self.epochs * own["warmup_epochs"] // own["epochs"]))
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} must lie in 0..{self.epochs - 1}, below epochs")
+        if self.order == "second" and self.strategy not in {"darts", "pc-darts"}:
+            raise ValueError(f"order=second is for darts and pc-darts, not for {self.strategy}")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing} must lie in 0..1, 1 excluded")
 

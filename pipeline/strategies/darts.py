@@ -1,6 +1,7 @@
 """DARTS (arXiv:1806.09055): every candidate in every step, weighted by the softmax of alpha; weights and alpha in turn.
 
-`inner_steps` n takes n steps of the weights for each of alpha; 1 is DARTS.
+`inner_steps` n takes n steps of the weights for each of alpha; 1 is DARTS. `order` second takes the gradient of alpha
+through a step of the weights.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -222,11 +222,19 @@ def peak_kib(space: str, batch: int, threads: int, what: str) -> tuple[int, int]
     return int(before), int(peak)
 
 
+def peak_so_far_kib() -> int:
+    """Of this process's own memory; what getrusage tells is its parent's where that was larger."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1])
+
+
 def child(what: str, task: SearchTask) -> None:
     """Weight steps of paths, or training steps of the same networks; tell the memory before and at the peak."""
     macs = [[sum(op.macs for op in ops) for ops in decision.ops] for decision in task.space.decisions]
     path = [row.index(max(row)) for row in macs]  # of the largest network: the peak is its own
-    batch, before = batch_of(task), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    batch, before = batch_of(task), peak_so_far_kib()
     if what == "alone":
         alone = Alone.of(_architecture(task, path).graph().module(), task)
         for _ in range(3):
@@ -239,7 +247,7 @@ def child(what: str, task: SearchTask) -> None:
         for _ in range(3):
             loop.step += 1
             loop.searcher.step(loop.moment, batch, None)
-    print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(before, peak_so_far_kib())
 
 
 def main() -> None:
@@ -248,6 +256,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--no-growth", action="store_true", help="Only the pairs and the memory.")
     parser.add_argument("--child", choices=["searched", "alone"], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -265,9 +274,9 @@ def main() -> None:
     whole, alone = (peak / 1024 for _, peak in memory.values())
     print(f"peak memory {whole:.0f} MiB beside {alone:.0f} MiB, ratio {ratio:.3f}")
     growth = []
-    for name, what in GROWTH.items():
+    for name, what in () if asked.no_growth else GROWTH.items():
         for strategy in ("proxyless", "darts"):
-            weight_ms, alpha_ms, latency_ms = step_ms(task_of(name, strategy, asked.batch), 8)
+            weight_ms, alpha_ms, latency_ms = step_ms(task_of(name, strategy, asked.batch), 4)
             growth.append(
                 {
                     "space": name,

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal
-from pipeline.search_settings import SearchSettings
+from pipeline.search_settings import SearchSettings, read_settings
 from pipeline.search_task import SearchError, SearchResult, Tried
 from pipeline.space import SearchSpace
 from pipeline.spaces import parse_space
@@ -127,6 +127,11 @@ def test_a_damaged_result_is_one_line_naming_file_and_field(
         {"inner_steps": 0},
         {"networks": 0},
         {"label_smoothing": 1.0},
+        {"strategy": "fbnet", "order": "second"},
+        {"seeds": 0},
+        {"latency_power": 0.0},
+        {"temperature": -1.0},
+        {"learning_rate_end": -0.1},
         {"weight_decay": -1e-9},
     ],
     ids="-".join,
@@ -134,3 +139,35 @@ def test_a_damaged_result_is_one_line_naming_file_and_field(
 def test_settings_under_which_nothing_could_be_searched_are_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=list(setting)[-1]):
         SearchSettings(**setting)
+
+
+def test_what_is_left_out_is_the_strategys_own_and_a_warm_up_keeps_its_share() -> None:
+    assert SearchSettings().alpha_learning_rate == 0.02
+    darts, shorter = SearchSettings(strategy="pc-darts"), SearchSettings(strategy="pc-darts", epochs=10)
+    assert (darts.epochs, darts.warmup_epochs, darts.batch_size, darts.alpha_learning_rate) == (50, 15, 256, 6e-4)
+    assert (shorter.epochs, shorter.warmup_epochs) == (10, 3)
+    assert SearchSettings(strategy="fbnet").latency_power == 0.6
+    assert SearchSettings(strategy="fbnet", latency_loss="mul#log").latency_power == 0.3
+    assert SearchSettings(epochs=1).warmup_epochs == 0
+
+
+def test_settings_are_read_from_words_as_from_a_recipe() -> None:
+    read = read_settings(["inner_steps=3", "latency_loss=add#linear"], strategy="darts", epochs=7)
+    assert read == SearchSettings(strategy="darts", epochs=7, inner_steps=3, latency_loss="add#linear")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["inner_step=3"], "no setting 'inner_step'; there are strategy, epochs"),
+        (["inner_steps"], "write NAME=VALUE"),
+        (["inner_steps=3", "inner_steps=4"], "given twice"),
+        (["inner_steps=often"], "inner_steps: "),
+        (["inner_steps=0"], "inner_steps=0 must be"),
+        (["order=third"], "order: "),
+    ],
+    ids=str,
+)
+def test_a_slip_in_a_setting_is_told_by_its_name(words: list[str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        read_settings(words)

@@ -99,7 +99,7 @@ def never_killed(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> d
 
 @pytest.mark.parametrize("name", ON_CHAINS)
 @given(killed_at=st.integers(1, STEPS))
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_a_search_killed_at_any_step_ends_with_the_same_bits(
     name: str, task_of: TaskOf, never_killed: dict[str, list[Any]], killed_at: int
 ) -> None:
@@ -117,6 +117,20 @@ def test_a_search_killed_at_any_step_ends_with_the_same_bits(
         torch.manual_seed(killed_at)  # what else the process draws must not matter
         load_strategy(name).search(task, quiet)
         assert flat(load_state(Path(folder) / CHECKPOINT)) == never_killed[name]
+
+
+def test_a_search_of_second_order_goes_on_after_a_kill_as_if_never_killed(task_of: TaskOf, tmp_path: Path) -> None:
+    whole = task_of(tmp_path / "whole", strategy="darts", order="second")
+    result = load_strategy("darts").search(whole, quiet)
+    task = replace(whole, folder=tmp_path / "killed")
+    loop = loop_of(task)
+    training, validation = loop.batches()
+    for _ in range(7):
+        loop.advance(training, validation)
+    loop.save()
+    assert load_strategy("darts").search(task, quiet) == result
+    first = load_strategy("darts").search(task_of(tmp_path / "first", strategy="darts"), quiet)
+    assert first != result
 
 
 @pytest.mark.parametrize("name", ON_CHAINS)
