@@ -58,6 +58,19 @@ def write_images(folder: Path, classes: tuple[str, ...], count: int) -> None:
             Image.new("RGB", (20 + i, 12), (label * 100, i, 0)).save(folder / name / f"{i}.png")
 
 
+def test_a_part_of_the_training_images_has_its_share_of_each_class_and_the_whole_test() -> None:
+    few, whole = load_data("digits?images=500"), load_data("digits")
+    assert abs(len(few.training) - 500) <= 5 and len(few.test) == len(whole.test)
+    counts = few.training.labels.bincount() / whole.training.labels.bincount()
+    assert counts.max() - counts.min() < 0.02
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "many", "1000000"])
+def test_a_part_that_no_data_set_has_is_refused(count: str) -> None:
+    with pytest.raises(DataError, match="images="):
+        load_data(f"digits?images={count}")
+
+
 def test_digits_are_built_in_and_divided_60_20_20(digits: Data) -> None:
     assert digits.shape == Shape(8, 8, 1)
     assert [len(split) for split in (digits.weights, digits.architecture, digits.test)] == [1079, 359, 359]
