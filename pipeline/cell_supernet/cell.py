@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import channel_shuffle, max_pool2d
 
 from pipeline.cell_supernet.norms import norm
-from pipeline.cell_supernet.state import State, odd_pixels
+from pipeline.cell_supernet.state import State, even_pixels, odd_pixels
 
 
 class Cell(nn.Module):
@@ -77,5 +77,5 @@ class Halving(nn.Module):
         self.norm = norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        halves = self.even(x[:, :, ::2, ::2]), self.odd(odd_pixels(x))
+        halves = self.even(even_pixels(x)), self.odd(odd_pixels(x))
         return self.norm(torch.cat(halves, dim=1))  # type: ignore[no-any-return]

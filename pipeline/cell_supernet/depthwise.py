@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d
 
 
 class Fan(Function):
@@ -54,13 +54,14 @@ def input_gradient(grad: Tensor, weight: Tensor, x: Tensor, dilation: int = 1, s
     if stride == 1:
         return convolved(grad, weight.flip(2, 3), dilation)
     half = weight.shape[2] // 2
-    return _native(grad, x.new_empty(len(x), len(weight), *x.shape[2:]), weight, stride, (half, half), 0)
+    copies = torch.empty(len(x), len(weight), *x.shape[2:], dtype=x.dtype, memory_format=torch.channels_last)
+    return _native(grad, copies, weight, stride, (half, half), 0)
 
 
 def weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, dilation: int = 1, stride: int = 1) -> Tensor:
     """Like weight [G * C, 1, 5, 5], of which only the shape is read. A dilation is 2, without a stride."""
     if dilation == 2:
-        return _dilated_weight_gradient(x, grad, weight)
+        return weight_gradient(_by_parity(x), _by_parity(grad), weight)
     copies, columns = len(weight) // x.shape[1], weight[..., :3]
     left, right = (_native(grad, _copies(_wider(x, place), copies), columns, stride, (2, 0), 1) for place in (2, 0))
     return torch.cat([left, right[..., 1:]], dim=3)
@@ -76,18 +77,20 @@ def _wider(x: Tensor, place: int) -> Tensor:
     return wide
 
 
-def _dilated_weight_gradient(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
-    """Pixels of rows and columns of like parity make four images in which the kernel is not dilated."""
-    x, grad = (pad(each, (0, each.shape[3] % 2, 0, each.shape[2] % 2)) for each in (x, grad))
-    return weight_gradient(_by_parity(x), _by_parity(grad), weight)
-
-
 def _by_parity(x: Tensor) -> Tensor:
-    """[N, C, H, W] -> [4 N, C, H / 2, W / 2]."""
+    """Pixels of rows and columns of like parity as images of their own, in which a kernel is not dilated.
+
+    The four stand below one another, two rows of zeros between them:
+    [N, C, H, W] -> [N, C, 4 ceil(H / 2) + 6, ceil(W / 2)].
+    """
     batch, channels, height, width = x.shape
-    split = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
-    split = split.permute(2, 4, 0, 1, 3, 5).reshape(4 * batch, height // 2, width // 2, channels)
-    return split.permute(0, 3, 1, 2)
+    rows, columns = -(-height // 2), -(-width // 2)
+    images = x.new_zeros((batch, 4 * rows + 6, columns, channels)).permute(0, 3, 1, 2)
+    for place, (row, column) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        image = x[:, :, row::2, column::2]
+        first = place * (rows + 2)
+        images[:, :, first : first + image.shape[2], : image.shape[3]] = image
+    return images
 
 
 def _native(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int], wanted: int) -> Tensor:

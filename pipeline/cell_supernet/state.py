@@ -45,7 +45,7 @@ class State(nn.Module):
         The offset [edges * C] is to be added to every pixel.
         """
         relu = x.relu()
-        even = relu[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last) if self.stride == 2 else relu
+        even = relu if self.stride == 1 else even_pixels(relu)
         convolved = [Moments.apply(each, 2 * self.edges) for each in self._convolved(relu, even)]
         (separable, dilated), offset = self._mix_convolutions(convolved, mix)
         shared = Moments.apply(self._shared(x, relu, even), 1)
@@ -120,10 +120,16 @@ class State(nn.Module):
         return placed, torch.cat([*(shares * offset)], dim=-1)
 
 
+def even_pixels(x: Tensor) -> Tensor:
+    """[N, C, H, W] -> [N, C, ceil(H / 2), ceil(W / 2)]."""
+    return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+
+
 def odd_pixels(x: Tensor) -> Tensor:
     """[N, C, H, W] -> [N, C, ceil(H / 2), ceil(W / 2)]; beyond the edge of an odd size are zeros."""
     height, width = x.shape[2:]
-    return pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
+    odd = pad(x, (0, width % 2, 0, height % 2))[:, :, 1::2, 1::2]
+    return odd.contiguous(memory_format=torch.channels_last)
 
 
 def _uniform(*shape: int, inputs: int) -> nn.Parameter:
