@@ -91,16 +91,16 @@ class Architecture:
         return self.space.graph(self.choices)
 
     def ops(self) -> tuple[OpSpec, ...]:
-        """The operations of the network in order, fixed and free ones included."""
-        return self.graph().ops()
+        """The operations of the network, fixed and free ones included."""
+        return self.space.ops(self.choices)
 
     @property
     def macs(self) -> int:
-        return self.graph().macs
+        return sum(op.macs for op in self.ops())
 
     @property
     def params(self) -> int:
-        return self.graph().params
+        return sum(op.params for op in self.ops())
 
     def save(self, path: Path) -> None:
         write_json(path, {"schema": SCHEMA, "space": self.space.name, "choices": self.kept})

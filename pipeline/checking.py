@@ -147,7 +147,7 @@ def check_table(
     networks = fresh_networks(space, count, seed, known=(network.ops for network in table.networks))
     predictions = [table.predict(network.ops()) for network in networks]
     fresh = {network_name(network): network.graph() for network in networks}
-    known = {f"known {each.name}": each for each in _spread(_rebuilt(table.networks, space), _KNOWN)}
+    known = {f"known {each.name}": each for each in _spread(rebuilt(table.networks, space), _KNOWN)}
     artifacts = _compiled(fresh | {name: each.graph for name, each in known.items()}, table.target, watch, cache)
     first = _measured(table, protocol, artifacts, journals[0], watch, str(table.target))
     again = _measured(
@@ -216,7 +216,7 @@ def _without_free(ops: Iterable[OpSpec]) -> Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class KnownNetwork:
     """A network of the table, put together again."""
 
     name: str
@@ -224,19 +224,19 @@ class _Known:
     measured_ms: float
 
 
-def _rebuilt(networks: Iterable[MeasuredNetwork], space: SearchSpace) -> list[_Known]:
+def rebuilt(networks: Iterable[MeasuredNetwork], space: SearchSpace) -> list[KnownNetwork]:
     """A table tells the operations of a network; they are its graph where they make a chain, else its name is."""
     found = []
     for network in networks:
         named = network_named(network.name, space)
         if named is not None and Counter(_without_free(named.ops())) == Counter(network.ops):
-            found.append(_Known(network.name, named.graph(), network.measured_ms))
+            found.append(KnownNetwork(network.name, named.graph(), network.measured_ms))
         elif all(before.out_shape == after.in_shape for before, after in pairwise(network.ops)):
-            found.append(_Known(network.name, Graph.chain(network.ops), network.measured_ms))
+            found.append(KnownNetwork(network.name, Graph.chain(network.ops), network.measured_ms))
     return found
 
 
-def _spread(networks: Sequence[_Known], most: int) -> list[_Known]:
+def _spread(networks: Sequence[KnownNetwork], most: int) -> list[KnownNetwork]:
     """Evenly from the fastest to the slowest."""
     ordered = sorted(networks, key=lambda network: network.measured_ms)
     if len(ordered) <= most:

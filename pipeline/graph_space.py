@@ -53,7 +53,13 @@ class GraphSpace:
         """What no decision added, of any network."""
         chosen = zip(self.decisions, self._first, strict=True)
         added = Counter(op for decision, choice in chosen for op in decision.ops[choice])
-        return tuple((Counter(self._example.ops()) - added).elements())
+        kept = []
+        for op in self._example.ops():
+            if added[op]:
+                added[op] -= 1
+            else:
+                kept.append(op)
+        return tuple(kept)
 
     @property
     def _first(self) -> tuple[int, ...]:
@@ -79,6 +85,11 @@ class GraphSpace:
         """Fixed ones first, then decision by decision."""
         decided = (op for decision in self.decisions for ops in decision.ops for op in ops)
         return tuple(dict.fromkeys(op for op in (*self.fixed, *decided) if not op.free))
+
+    def ops(self, choices: Sequence[int]) -> tuple[OpSpec, ...]:
+        """Fixed ones first, then decision by decision."""
+        chosen = zip(self.decisions, choices, strict=True)
+        return (*self.fixed, *(op for decision, choice in chosen for op in decision.ops[choice]))
 
     def graph(self, choices: Sequence[int]) -> Graph:
         return self.wiring.graph(choices)

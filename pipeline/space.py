@@ -85,8 +85,11 @@ class SearchSpace(Protocol):
     def op_specs(self) -> tuple[OpSpec, ...]:
         """What a latency table must hold: every operation once, the free ones left out."""
 
+    def ops(self, choices: Sequence[int]) -> tuple[OpSpec, ...]:
+        """What stands in the network of one label for each decision, by its place; the choices keep to the rules."""
+
     def graph(self, choices: Sequence[int]) -> Graph:
-        """The network of one label for each decision, by its place; the choices keep to the rules."""
+        """How it is wired."""
 
     def random(self, rng: Random) -> tuple[int, ...]:
         """Choices, uniform over the space."""
@@ -175,10 +178,13 @@ class Chain:
         specs = (spec for layer in self.layers for spec in layer.candidates if not spec.free)
         return tuple(dict.fromkeys(specs))
 
-    def graph(self, choices: Sequence[int]) -> Graph:
+    def ops(self, choices: Sequence[int]) -> tuple[OpSpec, ...]:
+        """In the order of the chain."""
         remaining = iter(choices)
-        ops = (layer.candidates[next(remaining) if layer.is_open else 0] for layer in self.layers)
-        return Graph.chain(ops, (layer.name for layer in self.layers))
+        return tuple(layer.candidates[next(remaining) if layer.is_open else 0] for layer in self.layers)
+
+    def graph(self, choices: Sequence[int]) -> Graph:
+        return Graph.chain(self.ops(choices), (layer.name for layer in self.layers))
 
     def random(self, rng: Random) -> tuple[int, ...]:
         return tuple(rng.randrange(len(decision.labels)) for decision in self.decisions)

@@ -280,7 +280,8 @@ class Add:
         return True
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
-        require(len(set(shapes)) == 1, f"add: its inputs differ in shape: {', '.join(map(str, shapes))}")
+        if len(set(shapes)) != 1:
+            raise ValueError(f"add: its inputs differ in shape: {', '.join(map(str, shapes))}")
         return shapes[0]
 
     def out_shape(self, in_shape: Shape) -> Shape:
@@ -309,8 +310,8 @@ class Concat:
         return True
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
-        sizes = {shape[:2] for shape in shapes}
-        require(len(sizes) == 1, f"concat: its inputs differ in size: {', '.join(map(str, shapes))}")
+        if len({shape[:2] for shape in shapes}) != 1:
+            raise ValueError(f"concat: its inputs differ in size: {', '.join(map(str, shapes))}")
         return shapes[0].strided(1, sum(shape.channels for shape in shapes))
 
     def out_shape(self, in_shape: Shape) -> Shape:

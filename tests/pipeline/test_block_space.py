@@ -32,7 +32,7 @@ def test_a_network_of_blocks_is_what_is_fixed_and_what_was_chosen(seed: int, spa
     network = Architecture.random(space, Random(seed))
     decided = zip(space.decisions, network.choices, strict=True)
     added = [op for decision, choice in decided for op in decision.ops[choice]]
-    assert Counter(network.ops()) == Counter([*space.fixed, *added])
+    assert Counter(network.graph().ops()) == Counter(network.ops()) == Counter([*space.fixed, *added])
     assert network_named(network_name(network), space) == network
 
 

@@ -13,8 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latency_tables.calibration import MeasuredNetwork
 from pipeline.architecture import Architecture
 from pipeline.budget import Goal, Reach
+from pipeline.checking import rebuilt
 from pipeline.darts_networks import architecture_of, genotype_of
 from pipeline.data.seeding import generator
 from pipeline.derivation import derive
@@ -73,7 +75,7 @@ def test_a_network_is_what_is_fixed_and_what_was_chosen(seed: int, space: Search
     network = Architecture.random(space, Random(seed))
     decided = zip(space.decisions, network.choices, strict=True)
     added = [op for decision, choice in decided for op in decision.ops[choice]]
-    assert not_free(network.ops()) == not_free([*space.fixed, *added])
+    assert Counter(network.graph().ops()) == Counter(network.ops()) == Counter([*space.fixed, *added])
     assert set(not_free(network.ops())) <= set(space.op_specs())
 
 
@@ -292,3 +294,17 @@ def test_networks_to_be_measured_keep_to_the_rules_and_differ() -> None:
     networks = Workload.of(TINY, networks=8).missing(None).networks
     assert len({*networks}) == 8
     assert len({network_name(network) for network in networks}) == 8
+
+
+def in_a_table(network: Architecture) -> MeasuredNetwork:
+    ops = tuple(op for op in network.ops() if not op.free)
+    return MeasuredNetwork(name=network_name(network), ops=ops, measured_ms=1.0, spread=0.0)
+
+
+def test_networks_of_a_table_are_put_together_again_where_their_space_tells_how() -> None:
+    chains = parse_space("mbconv-8")
+    cells, chain = (Architecture.random(space, Random(1)) for space in (TINY, chains))
+    told = [in_a_table(cells), in_a_table(chain)]
+    assert rebuilt(told, TINY)[0].graph == cells.graph()
+    assert [each.name for each in rebuilt(told, TINY)] == [network.name for network in told]
+    assert [each.graph for each in rebuilt(told, chains)] == [chain.graph()]  # of the cells only their sum is known

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import fields
 from fractions import Fraction
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -159,3 +161,11 @@ def test_spaces_and_networks_are_counted_without_loading_torch_numpy_or_pydantic
     )
     finished = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert finished.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_what_stands_in_a_network_is_what_its_graph_wires(name: str) -> None:
+    space = parse_space(name)
+    choices = space.random(Random(1))
+    assert Counter(space.ops(choices)) == Counter(space.graph(choices).ops())
+    assert {op for op in space.ops(choices) if not op.free} <= set(space.op_specs())
