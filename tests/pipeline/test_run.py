@@ -149,6 +149,7 @@ RECIPE: dict[str, Any] = {
     "profile": {"protocol": "quick", "networks": 2},
     "search": {"epochs": 2, "warmup_epochs": 1},
     "train": {"epochs": 2},
+    "baseline": True,
 }
 
 
@@ -180,12 +181,24 @@ def test_a_run_ends_with_a_report_of_what_was_found(finished: Path) -> None:
         assert target["measured_ms"] < target["budget_ms"] == report["budget_ms"][target["target"]]
         assert target["parity_top1_agreement"] == 1
         assert target["bundle"] == f"bundles/{bundle}"
+    for rival in (report["baseline"]["found"], report["baseline"]["random"]):
+        assert 0 <= rival["accuracy"] <= 1 and set(rival["predicted_ms"]) == set(report["budget_ms"])
+    assert report["baseline"]["found"]["choices"] == network.kept
     assert (finished / "run" / "report.html").stat().st_size > 10_000
 
 
 def test_every_stage_of_a_run_says_how_long_it_took(finished: Path) -> None:
     report = json.loads((finished / "run" / "report.json").read_text())
-    assert list(report["stages"]) == ["profile", "search", "derive", "train", "export", "measure", "package"]
+    assert list(report["stages"]) == [
+        "profile",
+        "search",
+        "derive",
+        "baseline",
+        "train",
+        "export",
+        "measure",
+        "package",
+    ]
     assert sum(report["stages"].values()) == pytest.approx(report["wall_s"])
 
 
@@ -200,7 +213,7 @@ def test_a_finished_run_is_not_done_again(finished: Path, millis: Millis, monkey
     before = everything(finished / "run")
     ended = millis("run", "tiny.yaml", "-o", "run")
     assert ended.exit_code == 0
-    assert ended.stderr.count("done before, skipped") == 8
+    assert ended.stderr.count("done before, skipped") == 9
     assert "local:litert" in ended.stdout and "run/bundles/android" in ended.stdout
     assert everything(finished / "run") == before
 
