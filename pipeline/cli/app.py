@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import checking, counting, importing, language, machine, running, tables, web
+from pipeline.cli import checking, counting, importing, language, language_models, machine, running, tables, web
 
 app = typer.Typer(
     name="millis",
@@ -31,7 +31,16 @@ app.command()(running.search)
 app.command()(running.derive)
 app.command()(running.train)
 app.command()(running.export)
-app.add_typer(language.language_app, name="language", help="Search, train and export recurrent cells on any text.")
+language_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+language_app.command("text")(language.text_facts)
+language_app.command()(language.search)
+language_app.command()(language.derive)
+language_app.command()(language_models.train)
+language_app.command()(language_models.compare)
+language_app.command()(language_models.sample)
+language_app.command()(language_models.export)
+language_app.command()(language_models.measure)
+app.add_typer(language_app, name="language", help="Search, train and export recurrent cells on any text.")
 app.command()(running.verify)
 app.command()(running.report)
 app.command()(running.run)

@@ -1,37 +1,27 @@
-"""Commands that search, train, compare and export recurrent cells for language models."""
+"""Commands that search recurrent cells for language models."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import ProgressBars, facts, print_table, show
+from pipeline.cli.console import ProgressBars, facts, show
 from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
-    from pipeline.recurrent.models import TrainedRecord
     from pipeline.recurrent.plan import LanguagePlan, LanguageRun, TableBudget
     from pipeline.recurrent.search import CellSearchEpoch
     from pipeline.recurrent.settings import Level
-    from pipeline.recurrent.training import Evaluation
-
-language_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 TextFile = Annotated[Path, typer.Argument(help="A text in UTF-8, or packed as .gz.", metavar="TEXT")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a language run.", metavar="RUN")]
 LevelOption = Annotated[str, typer.Option("--level", help="What a token is: char or word.")]
 Hidden = Annotated[int, typer.Option(help="Size of the cell's state and of the embedding.", min=1)]
-Cell = Annotated[
-    str,
-    typer.Option(help="searched, lstm, darts-rnn-v1, darts-rnn-v2, enas-rnn, or written out: 'tanh<0 relu<1'."),
-]
 
 
-@language_app.command("text")
 def text_facts(text: TextFile, level: LevelOption = "char", hidden: Hidden = 128, json: Json = False) -> None:
     """Show how a text is split, its vocabulary, and the space of its cells, for millis profile --space."""
     from pipeline.recurrent.plan import space_name
@@ -48,7 +38,6 @@ def text_facts(text: TextFile, level: LevelOption = "char", hidden: Hidden = 128
     show(found, json, lambda: facts(found))
 
 
-@language_app.command("search")
 def search(
     text: TextFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder of the run.")],
@@ -96,10 +85,9 @@ def search(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     _search(output, plan)
-    _show_cell(_run(output), json)
+    _show_cell(language_run(output), json)
 
 
-@language_app.command("derive")
 def derive(
     run: RunFolder,
     table: Annotated[list[Path] | None, typer.Option(help="Other tables than those of the search.")] = None,
@@ -107,15 +95,15 @@ def derive(
     json: Json = False,
 ) -> None:
     """Derive the cell of a finished search under another budget, or from other tables."""
-    current = _run(run)
+    from pipeline.recurrent.plan import LanguageRun
+
+    current = language_run(run)
     tables = table or [Path(each.table) for each in current.plan.targets]
     try:
         targets = _targets(tables, budget or [each.budget for each in current.plan.targets])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     plan = replace(current.plan, targets=targets)
-    from pipeline.recurrent.plan import LanguageRun
-
     changed = LanguageRun(folder=run, plan=plan)
     architecture = changed.derive()
     plan.save(run)
@@ -123,120 +111,7 @@ def derive(
     _show_cell(changed, json)
 
 
-@language_app.command("train")
-def train(
-    run: RunFolder,
-    cell: Cell = "searched",
-    steps: Annotated[int | None, typer.Option(help="Segments to train with in all.", min=1)] = None,
-    minutes: Annotated[float | None, typer.Option(help="Minutes to train in all.")] = None,
-    json: Json = False,
-) -> None:
-    """Train a language model around a cell; a second call goes on to more steps or minutes. Then test it."""
-    from pipeline.recurrent import models
-
-    if steps is None and minutes is None:
-        raise typer.BadParameter("give --steps, --minutes, or both")
-    with ProgressBars() as bars:
-        record = models.train(
-            _run(run),
-            cell,
-            steps=inf if steps is None else steps,
-            seconds=inf if minutes is None else 60 * minutes,
-            on_evaluation=lambda each: bars.note(_told(cell, each)),
-        )
-    show(record.told, json, lambda: facts(record.told))
-
-
-@language_app.command("compare")
-def compare(
-    run: RunFolder,
-    minutes: Annotated[float, typer.Option(help="Minutes to train each in all.")],
-    cell: Annotated[list[str] | None, typer.Option(help="What to compare; by default searched and lstm.")] = None,
-    json: Json = False,
-) -> None:
-    """Train cells for the same time, the LSTM at equal size, and show what they reach."""
-    from pipeline.recurrent import models
-
-    with ProgressBars() as bars:
-        records = models.compare(
-            _run(run),
-            cell or [models.SEARCHED, models.LSTM],
-            60 * minutes,
-            lambda name, each: bars.note(_told(name, each)),
-        )
-    show({"models": [record.told for record in records]}, json, lambda: _print_records(records))
-
-
-@language_app.command("sample")
-def sample(
-    run: RunFolder,
-    cell: Cell = "searched",
-    prompt: Annotated[str, typer.Option(help="What the text begins with.")] = "\n",
-    length: Annotated[int, typer.Option(help="Tokens to write.", min=1)] = 400,
-    temperature: Annotated[float, typer.Option(help="Below 1 more careful, above it bolder.")] = 0.8,
-    seed: Annotated[int, typer.Option(help="Fixes the draw.")] = 0,
-    json: Json = False,
-) -> None:
-    """Let a trained model write."""
-    from pipeline.recurrent.models import trained_model
-    from pipeline.recurrent.sampling import sample as write
-
-    current = _run(run)
-    model = trained_model(current, cell)
-    written = write(model, current.corpus.vocabulary, prompt, length, temperature=temperature, seed=seed)
-    show({"text": written}, json, lambda: print(written))
-
-
-@language_app.command("export")
-def export(
-    run: RunFolder,
-    cell: Cell = "searched",
-    to: Annotated[str, typer.Option(help="Runtimes to write a file for.")] = "onnxruntime,litert",
-    tokens: Annotated[int, typer.Option(help="Of the validation part, over which parity is checked.", min=1)] = 500,
-    json: Json = False,
-) -> None:
-    """Write the model as one step, token and state to logits and state, and check it over a text."""
-    from pipeline.recurrent.exporting import export_cell
-
-    files = export_cell(_run(run), cell, to.split(","), tokens)
-
-    def text() -> None:
-        rows = [
-            [each.path, f"{each.size_bytes / 1024:.0f} KiB", str(each.tokens), f"{each.max_abs_difference:.2g}",
-             f"{each.same_guess:.2%}"]
-            for each in files
-        ]  # fmt: skip
-        print_table(["file", "size", "tokens checked", "off by at most", "same guess"], rows)
-
-    show({"files": [asdict(each) for each in files]}, json, text)
-
-
-@language_app.command("measure")
-def measure(
-    run: RunFolder,
-    target: Annotated[list[str], typer.Option(help="Where to measure, as in local:litert; may be repeated.")],
-    cell: Annotated[list[str] | None, typer.Option(help="What to measure; by default searched and lstm.")] = None,
-    protocol: Annotated[str, typer.Option(help="quick, standard or final.")] = "standard",
-    json: Json = False,
-) -> None:
-    """Measure what one step of trained models takes."""
-    from pipeline.recurrent.measuring import measured_steps
-
-    with ProgressBars() as bars:
-        found = measured_steps(_run(run), cell or ["searched", "lstm"], target, bars, protocol)
-
-    def text() -> None:
-        rows = [
-            [each.target, each.cell, f"{each.measured_ms:.4f}", _or_empty(each.predicted_ms), f"{each.spread:.1%}",
-             each.verdict]
-            for each in found
-        ]  # fmt: skip
-        print_table(["target", "cell", "measured ms", "predicted ms", "spread", "verdict"], rows)
-
-    show({"steps": [asdict(each) for each in found]}, json, text)
-
-
-def _run(folder: Path) -> LanguageRun:
+def language_run(folder: Path) -> LanguageRun:
     from pipeline.recurrent.plan import LanguageRun, load_language_plan
 
     return LanguageRun(folder=folder, plan=load_language_plan(folder))
@@ -249,10 +124,11 @@ def _search(folder: Path, plan: LanguagePlan) -> None:
     from pipeline.recurrent.search import CellSearch
 
     current = LanguageRun(folder=folder, plan=plan)
-    require_feasible(current.space, current.goals)  # before an earlier run here loses its plan
+    require_feasible(current.space, current.goals)
     task = current.search_task()
-    plan.save(folder)
     anew = not task.path.exists()
+    searching = CellSearch.begin(task)  # before an earlier run here loses its plan
+    plan.save(folder)
     with ProgressBars() as bars, Metrics(folder, "search", anew=anew) as metrics:
 
         def tell(epoch: CellSearchEpoch) -> None:
@@ -263,7 +139,7 @@ def _search(folder: Path, plan: LanguagePlan) -> None:
             )
             bars.progress("search", epoch.epoch, plan.search.epochs)
 
-        result = CellSearch.begin(task).run(tell)
+        result = searching.run(tell)
     result.save(current.search_result_path)
     current.derive().save(current.architecture_path)
 
@@ -282,25 +158,6 @@ def _targets(tables: list[Path], budgets: list[str]) -> tuple[TableBudget, ...]:
     if len(budgets) != len(tables):
         raise typer.BadParameter(f"{len(budgets)} budgets for {len(tables)} tables; give one for all or one each")
     return tuple(TableBudget(table=str(path), budget=text) for path, text in zip(tables, budgets, strict=True))
-
-
-def _told(cell: str, each: Evaluation) -> str:
-    return (
-        f"{cell}: step {each.step}, {each.seconds:.0f} s, {each.train_loss:.3f} nats a token, "
-        f"validation {each.validation_loss:.3f}{', averaging' if each.averaging else ''}"
-    )
-
-
-def _print_records(records: list[TrainedRecord]) -> None:
-    columns = ["cell", "size", "params", "steps", "seconds", "validation", "test", "test bits", "averaged"]
-    rows = []
-    for record in records:
-        told = record.told
-        figures = [f"{told[name]:.3f}" for name in ("validation_perplexity", "test_perplexity", "test_bits")]
-        counts = [str(record.size), f"{record.params:,}", str(record.steps), f"{record.seconds:.0f}"]
-        rows.append([record.cell, *counts, *figures, "yes" if record.averaged else "no"])
-    print_table(columns, rows)
-    print("validation and test are perplexities a token")
 
 
 def _show_cell(current: LanguageRun, as_json: bool) -> None:
@@ -326,7 +183,3 @@ def _show_cell(current: LanguageRun, as_json: bool) -> None:
         print(current.architecture_path)
 
     show(found, as_json, text)
-
-
-def _or_empty(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

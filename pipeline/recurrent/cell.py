@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from pipeline.recurrent.dropout import dropped, mask
 from pipeline.recurrent.genotype import Genotype
-from pipeline.recurrent.highway import INITIAL, State, blended, enter
+from pipeline.recurrent.highway import State, blended, enter, initial_bound
 from pipeline.recurrent.settings import Dropout
 from profilers.recurrent_blocks import ACTIVATIONS, EntryBlock, HighwayBlock
 
@@ -22,8 +22,9 @@ class DartsCell(nn.Module):
         self.genotype, self.size = genotype, size
         self.entry = EntryBlock(size, size)
         self.nodes = nn.ModuleList(HighwayBlock(size, node.act) for node in genotype.nodes)
+        bound = initial_bound(size)
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -INITIAL, INITIAL)
+            nn.init.uniform_(parameter, -bound, bound)
 
     def initial(self, batch: int) -> State:
         return (torch.zeros(batch, self.size),)

@@ -12,9 +12,15 @@ from pipeline.recurrent.dropout import dropped, mask
 from pipeline.recurrent.settings import Dropout
 from profilers.recurrent_blocks import EntryBlock
 
-INITIAL = 0.04  # weights begin uniform between minus this and this
+# Weights begin uniform, at this size between -0.04 and 0.04; smaller cells need larger ones to hear their input at all.
+_SIZE, _INITIAL = 850, 0.04
 
 State = tuple[Tensor, ...]
+
+
+def initial_bound(size: int) -> float:
+    """What weights of a model of that size begin between, minus this and this."""
+    return float(_INITIAL * (_SIZE / size) ** 0.5)
 
 
 class Cell(Protocol):

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, embedding, linear
 
 from pipeline.recurrent.dropout import dropped, mask
-from pipeline.recurrent.highway import INITIAL, Cell, State
+from pipeline.recurrent.highway import Cell, State, initial_bound
 from pipeline.recurrent.segments import cut, equal_segments
 from pipeline.recurrent.settings import Dropout
 
@@ -32,7 +32,8 @@ class LanguageModel(nn.Module):
     def __init__(self, vocab: int, cell: nn.Module) -> None:
         super().__init__()
         self.cell = cell
-        self.embedding = nn.Parameter(torch.empty(vocab, self.recurrent.size).uniform_(-INITIAL, INITIAL))
+        bound = initial_bound(self.recurrent.size)
+        self.embedding = nn.Parameter(torch.empty(vocab, self.recurrent.size).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(vocab))
 
     @property

@@ -20,7 +20,7 @@ from pipeline.recurrent.segments import side_by_side
 from pipeline.recurrent.space import genotype_of
 from pipeline.recurrent.training import EVALUATION_BATCH, CellTraining, Evaluation, OnEvaluation
 from profilers.errors import FileError
-from profilers.files import read_json, write_json
+from profilers.files import write_json
 
 SEARCHED, LSTM = "searched", "lstm"
 # Version of trained.json. 1: first version.
@@ -144,8 +144,3 @@ def trained_model(run: LanguageRun, cell: str) -> LanguageModel:
     model = new_model(run, cell)
     load_weights(path, model)
     return model.eval()
-
-
-def load_record(run: LanguageRun, cell: str) -> TrainedRecord:
-    """What `train` wrote; raises FileError."""
-    return read_json(model_folder(run, cell) / "trained.json", TrainedRecord, kind="training record", schema=SCHEMA)

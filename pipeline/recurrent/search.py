@@ -99,6 +99,7 @@ class CellSearch:
 
     @staticmethod
     def begin(task: CellSearchTask) -> CellSearch:
+        """From where the checkpoint stands, if there is one; raises FileError where it belongs to another search."""
         regime = task.settings.regime
         wiring = wiring_of(task.space)
         with torch.random.fork_rng(devices=[]):
@@ -109,7 +110,7 @@ class CellSearch:
         rate, decay = task.settings.alpha_learning_rate, task.settings.alpha_weight_decay
         text = side_by_side(task.corpus.train, regime.batch_size)
         steps = task.settings.epochs * (len(text) / regime.bptt)
-        return CellSearch(
+        search = CellSearch(
             task=task,
             model=model,
             cell=cell,
@@ -124,11 +125,12 @@ class CellSearch:
             state=cell.initial(regime.batch_size),
             validation_state=cell.initial(regime.batch_size),
         )
+        if task.path.exists():
+            search.restore()
+        return search
 
     def run(self, on_epoch: OnEpoch, clock: Callable[[], float] = time.monotonic) -> SearchResult:
-        """Go on to the end, from the checkpoint where there is one. Raises SearchError where a loss is no number."""
-        if self.task.path.exists():
-            self.restore()
+        """Go on to the end. Raises SearchError where a loss is no number."""
         saved = clock()
         self.model.train()
         while self.epoch < self.task.settings.epochs:
@@ -259,7 +261,6 @@ class CellSearch:
         save_state(self.task.path, state)
 
     def restore(self) -> None:
-        """Go on from the checkpoint; raises FileError where it belongs to another search."""
         state: dict[str, Any] = load_state(self.task.path)
         different = [name for name, value in self.task.identity.items() if state["identity"].get(name) != value]
         if different:

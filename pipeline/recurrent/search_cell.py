@@ -9,7 +9,7 @@ from pipeline.recurrent.cell import DartsCell
 from pipeline.recurrent.dropout import dropped, mask
 from pipeline.recurrent.edges import LABELS, edge, edge_count
 from pipeline.recurrent.genotype import Genotype
-from pipeline.recurrent.highway import INITIAL, State, blended, enter
+from pipeline.recurrent.highway import State, blended, enter, initial_bound
 from pipeline.recurrent.settings import Dropout
 from profilers.recurrent_blocks import EntryBlock
 
@@ -29,8 +29,9 @@ class SearchCell(nn.Module):
         self.entry = EntryBlock(size, size)
         self.weight = nn.Parameter(torch.empty(nodes, size, 2 * size))
         self.norms = nn.ModuleList(nn.BatchNorm1d(size, affine=False) for _ in range(1 + nodes))
+        bound = initial_bound(size)
         for parameter in self.parameters():
-            nn.init.uniform_(parameter, -INITIAL, INITIAL)
+            nn.init.uniform_(parameter, -bound, bound)
 
     def initial(self, batch: int) -> State:
         return (torch.zeros(batch, self.size),)

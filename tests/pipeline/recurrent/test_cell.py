@@ -155,7 +155,7 @@ def test_decoder_and_embedding_are_one() -> None:
 
 
 def test_evaluation_leaves_a_model_as_it_was() -> None:
-    model = LanguageModel(5, SearchCell(SIZE)).train()
+    model = LanguageModel(5, DartsCell(PUBLISHED["darts-rnn-v1"], SIZE)).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     text = torch.arange(300).view(100, 3) % 5
     assert evaluate(model, text) == evaluate(model, text)

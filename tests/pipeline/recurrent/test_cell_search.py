@@ -42,9 +42,10 @@ def test_a_search_that_was_killed_goes_on_to_the_same_bits(
 ) -> None:
     task = replace(task, settings=replace(task.settings, order=order))
     killed = replace(task, path=tmp_path / "killed.safetensors")
-    straight, resumed = CellSearch.begin(task), CellSearch.begin(killed)
+    straight = CellSearch.begin(task)
     result = straight.run(lambda _: None)
     killed_after(killed, 3)
+    resumed = CellSearch.begin(killed)
     assert resumed.run(lambda _: None) == result
     assert straight.alpha.equal(resumed.alpha)
     assert all(a.equal(b) for a, b in zip(straight.model.parameters(), resumed.model.parameters(), strict=True))

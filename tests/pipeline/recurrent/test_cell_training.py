@@ -89,7 +89,7 @@ def test_a_text_is_learnt(corpus: Corpus, tmp_path: Path) -> None:
     )
     training = begun(corpus, settings, tmp_path / "c.safetensors")
     training.run(steps=250)
-    assert training.best_evaluation().validation_loss < 1.2 < training.evaluations[0].validation_loss
+    assert training.best_evaluation().validation_loss < 1.2 < training.evaluations[0].train_loss
 
 
 def test_a_last_evaluation_is_not_kept(corpus: Corpus, train_settings: CellTrainSettings, tmp_path: Path) -> None:
