@@ -23,8 +23,8 @@ from pipeline.learned import (
     choice_optimizer_of,
     weight_optimizer_of,
 )
-from pipeline.search_loop import Alternation, Batch, Outcome
 from pipeline.search_task import SearchTask
+from pipeline.searcher import Alternation, Batch, Outcome
 from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 Proposal = Callable[[Alpha, Moment, SplitName], Tensor]

@@ -18,8 +18,9 @@ from pipeline.data.seeding import generator
 from pipeline.derivation import LogProbability
 from pipeline.gates import rescale, sample_gates, sample_path
 from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, supernet_of, weight_optimizer_of
-from pipeline.search_loop import Alternation, Batch, GradientSearch, Outcome
+from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
+from pipeline.searcher import Alternation, Batch, Outcome
 from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 

@@ -31,7 +31,7 @@ from pipeline.strategies import load_strategy
 from pipeline.strategies.darts import begin as begin_darts
 
 if TYPE_CHECKING:
-    from pipeline.search_loop import Batch
+    from pipeline.searcher import Batch
     from tests.pipeline.conftest import MakeTable
 
 TaskOf = Callable[..., SearchTask]
