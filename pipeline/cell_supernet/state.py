@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, max_pool2d, pad
+from torch.nn.functional import pad
 
 from pipeline.cell_supernet.depthwise import Fan
 from pipeline.cell_supernet.norms import norm, of_product, standardised
+from pipeline.cell_supernet.pools import Pools
 from pipeline.cell_supernet.products import Between, Moments, ProductSum, pixel_count
 
 # Where the labels of DARTS's space stand; the first of them, none, adds nothing.
-POOLS, SKIP, CONVOLUTIONS = slice(1, 3), 3, slice(4, 8)
+POOLS, SKIP, POOLS_AND_SKIP, CONVOLUTIONS = slice(1, 3), 3, slice(1, 4), slice(4, 8)
 KERNELS = (3, 5)  # of separable as of dilated convolutions
 
 Mixed = tuple[Tensor, Tensor]  # the weight of a product, and an offset [edges, C] beside it
@@ -34,7 +35,7 @@ class State(nn.Module):
         self.between_norm = norm(2 * edges * channels)
         self.last = _uniform(2 * edges * 2, channels, channels, inputs=channels)
         self.last_norm = norm(4 * edges * channels)
-        self.pool_norm = norm(2 * channels)
+        self.pool_norms = nn.ModuleList(norm(channels) for _ in range(2))  # alike for all edges
         if stride == 2:
             self.halves = _uniform(2 * edges, channels // 2, channels, inputs=channels)
             self.halves_norm = norm(edges * channels)
@@ -48,10 +49,17 @@ class State(nn.Module):
         even = relu if self.stride == 1 else even_pixels(relu)
         convolved = [Moments.apply(each, 2 * self.edges) for each in self._convolved(relu, even)]
         (separable, dilated), offset = self._mix_convolutions(convolved, mix)
-        shared = Moments.apply(self._shared(x, relu, even), 1)
-        weight, shared_offset = self._mix_shared(shared, mix)
-        terms = shared[0], weight, convolved[0][0], separable, convolved[1][0], dilated
-        return ProductSum.apply(carry, *terms), (offset + shared_offset).flatten()
+        terms = [convolved[0][0], separable, convolved[1][0], dilated]
+        pools = Pools.apply(x, self.stride, self.pool_norms)
+        if self.stride == 1:
+            shared, weights = [*pools, x], mix[:, POOLS_AND_SKIP]
+        else:
+            shared, weights = [*pools], mix[:, POOLS]
+            halves, weight, further = self._mix_halves(even, odd_pixels(relu), mix)
+            terms += [halves, weight]
+            offset = offset + further
+        terms += [torch.cat(shared, dim=1), self._diagonal(weights)]
+        return ProductSum.apply(carry, *terms), offset.flatten()
 
     def _convolved(self, relu: Tensor, even: Tensor) -> tuple[Tensor, Tensor]:
         """What the last pointwise convolutions read: [N, edges * 2 * C, H', W'], of separable and dilated ones."""
@@ -81,43 +89,22 @@ class State(nn.Module):
             (shares.unsqueeze(-1) * torch.unflatten(offset, 0, sizes)).sum((0, 2)),
         )
 
-    def _shared(self, x: Tensor, relu: Tensor, even: Tensor) -> Tensor:
-        """What several edges read: both pools and x itself, or its even and its odd pixels: [N, 3 C or 4 C, H', W']."""
-        pools = max_pool2d(x, 3, self.stride, 1), avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
-        if self.stride == 1:
-            return torch.cat([*pools, x], dim=1)
-        return torch.cat([*pools, even, odd_pixels(relu)], dim=1)
+    def _diagonal(self, weights: Tensor) -> Tensor:
+        """Weights [edges, sources] of images that edges add channel by channel -> [1, edges * C, sources * C]."""
+        each = torch.diag_embed(weights.unsqueeze(-1).expand(-1, -1, self.channels))  # [edges, sources, C, C]
+        return each.transpose(1, 2).reshape(1, self.edges * self.channels, -1)
 
-    def _mix_shared(self, shared: tuple[Tensor, Tensor, Tensor], mix: Tensor) -> Mixed:
-        images, (mean,), (second,) = shared
-        pixels = pixel_count(images)
-        pooled = 2 * self.channels
-        variance = (second.diagonal()[:pooled] - mean[:pooled].square()).clamp_min(0)
-        scale, offset = standardised(self.pool_norm, mean[:pooled], variance, pixels)
-        shares = mix[:, POOLS].t().unsqueeze(-1)
-        weight = torch.diag_embed(shares * scale.view(2, 1, -1))
-        total = (shares * offset.view(2, 1, -1)).sum(0)
-        if self.stride == 1:
-            skip = torch.diag_embed(mix[:, SKIP, None].expand(-1, self.channels)).unsqueeze(0)
-        else:
-            skip, skip_offset = self._mix_halves(mean, second, mix, pixels)
-            total = total + skip_offset
-        weight = torch.cat([weight, skip])  # [sources, edges, C, C]
-        return weight.permute(1, 2, 0, 3).reshape(1, -1, images.shape[1]), total
-
-    def _mix_halves(self, mean: Tensor, second: Tensor, mix: Tensor, pixels: int) -> Mixed:
-        """Even pixels give the first half of the channels, odd ones the other."""
-        channels = self.channels
-        places = slice(2 * channels, 3 * channels), slice(3 * channels, 4 * channels)
-        means = torch.stack([mean[place] for place in places]).unsqueeze(1)
-        seconds = torch.stack([second[place, place] for place in places]).unsqueeze(1)
+    def _mix_halves(self, even: Tensor, odd: Tensor, mix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Even pixels give the first half of the channels of a skip that halves the image, odd ones the other."""
+        channels, margin = self.channels, self.channels // 2
+        images, means, seconds = Moments.apply(torch.cat([even, odd], dim=1), 2)
         halves = torch.unflatten(self.halves, 0, (2, -1))
-        scale, offset = standardised(self.halves_norm, *of_product(halves, means, seconds), pixels)
+        moments = of_product(halves, means.unsqueeze(1), seconds.unsqueeze(1))
+        scale, offset = standardised(self.halves_norm, *moments, pixel_count(images))
         shares = mix[None, :, SKIP, None]
-        even, odd = halves * (shares * scale).unsqueeze(-1)
-        margin = channels // 2
-        placed = torch.stack([pad(even, (0, 0, 0, margin)), pad(odd, (0, 0, margin, 0))])
-        return placed, torch.cat([*(shares * offset)], dim=-1)
+        first, second = halves * (shares * scale).unsqueeze(-1)
+        placed = pad(first, (0, channels, 0, margin)) + pad(second, (channels, 0, margin, 0))
+        return images, placed.reshape(1, -1, 2 * channels), torch.cat([*(shares * offset)], dim=-1)
 
 
 def even_pixels(x: Tensor) -> Tensor:
