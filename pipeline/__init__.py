@@ -9,7 +9,7 @@ from pipeline.plan import Plan, load_recipe
 from pipeline.published import PUBLISHED, load_network
 from pipeline.search_settings import SearchSettings
 from pipeline.search_task import SearchResult, SearchTask
-from pipeline.space import Layer, SearchSpace, SpaceError
+from pipeline.space import Chain, Decision, Layer, SearchSpace, SpaceError
 from pipeline.spaces import SPACES, parse_space
 from pipeline.strategies import STRATEGIES
 
@@ -20,6 +20,8 @@ __all__ = [
     "Architecture",
     "Budget",
     "BudgetError",
+    "Chain",
+    "Decision",
     "Goal",
     "Layer",
     "Plan",
