@@ -51,7 +51,8 @@ def search(
     order: Annotated[int, typer.Option(help="1, or 2 to look one step of the weights ahead.")] = 1,
     batch: Annotated[int, typer.Option(help="Places of the text that are read side by side.", min=1)] = 64,
     bptt: Annotated[int, typer.Option(help="Usual length of a segment.", min=5)] = 35,
-    learning_rate: Annotated[float, typer.Option(help="Of the weights.")] = 20.0,
+    learning_rate: Annotated[float, typer.Option(help="Of the weights in the search; 20 for the Penn Treebank.")] = 5.0,
+    train_learning_rate: Annotated[float, typer.Option(help="Of the weights when a cell is trained.")] = 20.0,
     alpha_learning_rate: Annotated[float, typer.Option(help="Of the architecture.")] = 3e-3,
     dropout: Annotated[
         float | None, typer.Option(help="Of the rates for the Penn Treebank; by default 1 for words, 0.15 for char.")
@@ -64,15 +65,16 @@ def search(
     from pipeline.recurrent.settings import CHARACTERS, SEARCH_REGIME, CellSearchSettings, CellTrainSettings, Regime
 
     factor = dropout if dropout is not None else CHARACTERS if level == "char" else 1.0
-    changes = {"batch_size": batch, "bptt": bptt, "learning_rate": learning_rate}
     try:
         settings = CellSearchSettings(
             epochs=epochs,
-            regime=replace(SEARCH_REGIME.with_dropout(factor), **changes),  # type: ignore[arg-type]
+            regime=replace(
+                SEARCH_REGIME.with_dropout(factor), batch_size=batch, bptt=bptt, learning_rate=learning_rate
+            ),
             alpha_learning_rate=alpha_learning_rate,
             order=2 if order == 2 else 1,
         )
-        regime = replace(Regime().with_dropout(factor), **changes)  # type: ignore[arg-type]
+        regime = Regime(batch_size=batch, bptt=bptt, learning_rate=train_learning_rate).with_dropout(factor)
         plan = LanguagePlan(
             text=str(text),
             level=_level(level),

@@ -16,7 +16,7 @@ from pipeline.spaces import parse_space
 if TYPE_CHECKING:
     from tests.pipeline.conftest import MakeTable, Millis
 
-SMALL = ("--hidden", "8", "--batch", "8", "--bptt", "10", "--epochs", "1", "--learning-rate", "5")
+SMALL = ("--hidden", "8", "--batch", "8", "--bptt", "10", "--epochs", "1", "--train-learning-rate", "5")
 
 
 @pytest.fixture
