@@ -60,7 +60,7 @@ class Workload:
 
     @property
     def sentinel(self) -> OpSpec:
-        """An operation larger than most, whose times scatter little, which ties batches together and tells the speed."""
+        """An operation larger than most, whose times scatter little: it ties batches together and tells the speed."""
         by_size = sorted(self.ops, key=_guessed_ms)
         return by_size[len(by_size) * 9 // 10]
 

@@ -78,7 +78,12 @@ def profile(
         if like:
             measured = _profile_like(like, space, op or [], paths, protocol, measurements or 10, bars)
         else:
-            measured = measure(_workload(space, op or [], 24 if networks is None else networks), paths, protocol_named(protocol), watch=bars)
+            measured = measure(
+                _workload(space, op or [], 24 if networks is None else networks),
+                paths,
+                protocol_named(protocol),
+                watch=bars,
+            )
     found = [_summary(table) for table in measured.values()]
 
     def text() -> None:
