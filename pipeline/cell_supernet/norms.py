@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """Holds running statistics; what normalises is `inverse_deviation`."""
+    """Holds running statistics; what normalises is `standardised`."""
     return nn.BatchNorm2d(channels, affine=False)
 
 
