@@ -25,7 +25,7 @@ SENTINEL = ""
 
 # A device that others, or heat, slow down is given time: at most these pauses, and one more for every fourth burst.
 _PAUSE_SECONDS = 0.5
-_PAUSES = 100
+_PAUSES = 20
 
 _PATIENCE_SECONDS = (0, 2, 5, 10, 20)  # before each new try to reach a device that was lost
 
