@@ -70,4 +70,6 @@ class PackedStep(nn.Module):
     def forward(self, packed: Tensor) -> Tensor:
         given = packed.flatten(1)
         number = given[:, :1].abs().to(torch.int32).clamp(max=len(self.step.embedding) - 1)
-        return torch.cat(self.step(number, *given[:, 1:].chunk(self.states, dim=1)), dim=1)
+        size = self.step.embedding.shape[1]
+        states = [given[:, 1 + i * size : 1 + (i + 1) * size] for i in range(self.states)]
+        return torch.cat(self.step(number, *states), dim=1)

@@ -52,7 +52,7 @@ def test_a_cell_is_searched_trained_compared_sampled_and_exported(millis: Millis
     assert Path(files[0]["path"]).is_file() and files[0]["same_guess"] == 1.0
     vocabulary = json.loads(Path(files[0]["path"]).with_name("vocabulary.json").read_text())
     assert vocabulary[0] == "<unk>" and " " in vocabulary
-    asked = ("--cell", "searched", "--target", "local:onnxruntime", "--protocol", "quick")
+    asked = ("--cell", "searched", "--target", "local:litert", "--protocol", "quick")
     (step,) = millis("language", "measure", run, *asked, "--json").json["steps"]
     assert step["cell"] == "searched" and step["measured_ms"] > 0
 
