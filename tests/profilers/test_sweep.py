@@ -139,7 +139,7 @@ def test_a_model_that_settles_is_measured_no_further(journal: Path) -> None:
 
 def test_a_device_that_is_slowed_down_is_given_time(journal: Path) -> None:
     def slowed(sha256: str, taken: int) -> float:
-        return TRUE_MS[sha256] * (1.3 if 10 <= taken < 40 else 1)
+        return TRUE_MS[sha256] * (1.3 if 10 <= taken < 28 else 1)
 
     slept, notes = list[float](), list[str]()
     board = Board(slowed)
