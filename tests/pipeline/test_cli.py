@@ -35,6 +35,7 @@ COMMANDS = (
     "profile",
     "table",
     "search",
+    "language",
     "derive",
     "train",
     "export",
