@@ -290,7 +290,8 @@ def test_a_burst_in_the_background_does_not_count(
     begun = opening(ONNX)
     page = context.new_page()
     page.goto(begun.address)
-    burst = begun.burst(compiled["onnxruntime conv"], LONG)
+    with page.expect_response("**/models/*"):  # hidden before that, the page would wait to be brought to the front
+        burst = begun.burst(compiled["onnxruntime conv"], LONG)
     page.evaluate("""
         Object.defineProperty(document, "hidden", { get: () => true });
         document.dispatchEvent(new Event("visibilitychange"));
