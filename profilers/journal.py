@@ -84,10 +84,10 @@ class Journal:
                 bursts.setdefault((entry.key, entry.sha256), []).append(entry.burst)
         return {subject: self._measurement(*subject, self._agreeing(taken)) for subject, taken in bursts.items()}
 
-    @property
-    def sentinel_ms(self) -> float:
-        """What the sentinel took while nothing slowed the device down, by its bursts so far; infinite without any."""
-        times = [entry.burst.median_ms for entry in self.entries if entry.key is None]
+    def sentinel_ms(self, sha256: str) -> float:
+        """What that sentinel took while nothing slowed the device down, by its bursts so far; infinite without any."""
+        sentinels = (entry for entry in self.entries if entry.key is None and entry.sha256 == sha256)
+        times = [entry.burst.median_ms for entry in sentinels]
         return floor_ms(times, self._protocol.drift) if times else inf
 
     def close(self) -> None:

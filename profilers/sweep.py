@@ -135,7 +135,7 @@ class _Rounds:
     def _time_sentinel(self, session: Session, number: int, most: int) -> int:
         """Until it takes no longer than it did before; how many pauses that took, at most `most`."""
         assert self.sentinel is not None
-        usual_ms, pauses = self.journal.sentinel_ms, 0
+        usual_ms, pauses = self.journal.sentinel_ms(self.sentinel.sha256), 0
         burst = session.burst(self.sentinel, self.protocol, number)
         while burst.median_ms > usual_ms * (1 + self.protocol.drift) and pauses < most:
             if not pauses:

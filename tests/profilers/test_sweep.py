@@ -149,6 +149,13 @@ def test_a_device_that_is_slowed_down_is_given_time(journal: Path) -> None:
     assert notes == ["the device is 30% slower than it was; waiting"]
 
 
+def test_another_sentinel_in_the_same_journal_is_no_slower_device(journal: Path) -> None:
+    sweep({"a": WORK["a"]}, TARGET, PROTOCOL, journal, opener=Board().open)
+    slept = list[float]()
+    sweep({"e": WORK["e"]}, TARGET, PROTOCOL, journal, opener=Board().open, sleep=slept.append)
+    assert not any(slept)
+
+
 def test_a_device_that_stays_slower_is_not_waited_for_for_ever(journal: Path) -> None:
     slept = list[float]()
     board = Board(lambda sha256, taken: TRUE_MS[sha256] * (1.3 if taken >= 10 else 1))
