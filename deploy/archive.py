@@ -7,6 +7,7 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,8 @@ from deploy.errors import BundleError
 
 MAX_FILES = 1_000
 MAX_BYTES = 2 * 1024**3
+MAX_RATIO = 50  # of what is unpacked to the .zip, as far as it is large: weights hardly compress at all
+LARGE_BYTES = 64 * 1024**2
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a .zip can hold; the same for every bundle
 _UNIX = 3
@@ -34,13 +37,13 @@ def zip_bytes(folder_name: str, files: Mapping[str, bytes]) -> bytes:
 def extract(path: Path, into: Path) -> Path:
     """Unpack a bundle's .zip and return its one folder.
 
-    Raises BundleError, before anything is written, for names that lead outside, links, duplicates, more than one folder
-    and sizes beyond `MAX_FILES` and `MAX_BYTES`; and for an entry whose checksum is wrong.
+    Raises BundleError, before anything is written, for names that lead outside, links, duplicates, more than one
+    folder, and sizes beyond `MAX_FILES`, `MAX_BYTES` and `MAX_RATIO`; and for an entry that is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            problems = _problems(entries)
+            problems = _too_large(archive.infolist(), path.stat().st_size) or _problems(entries)
             if problems:
                 raise BundleError(f"{path}: {'; '.join(problems)}; not unpacked")
             for entry in entries:
@@ -48,6 +51,22 @@ def extract(path: Path, into: Path) -> Path:
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise BundleError(f"{path}: not a readable .zip: {error}; fetch it again") from None
     return into / PurePosixPath(entries[0].filename).parts[0]
+
+
+def require_as_packed(path: Path, folder_name: str, files: Mapping[str, bytes]) -> None:
+    """Raise BundleError, naming the part, for a .zip of ours with a byte changed that no reader looks at.
+
+    One that another tool has packed has another size, and is left alone.
+    """
+    found, packed = path.read_bytes(), zip_bytes(folder_name, files)
+    if len(found) != len(packed) or found == packed:
+        return
+    place = next(i for i, (one, other) in enumerate(zip(found, packed, strict=True)) if one != other)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        parts = {entry.header_offset: entry.filename for entry in archive.infolist()}
+        parts[archive.start_dir] = "its list of files"
+    part = parts[max(start for start in parts if start <= place)]
+    raise BundleError(f"{path}: {part}: byte {place} is not what was packed; fetch the .zip again")
 
 
 def unsafe_name(name: str) -> str | None:
@@ -60,21 +79,39 @@ def unsafe_name(name: str) -> str | None:
     return None
 
 
+def _too_large(entries: list[zipfile.ZipInfo], packed: int) -> list[str]:
+    """First of all, for looking at a million names takes long."""
+    unpacked = sum(entry.file_size for entry in entries)
+    if len(entries) > MAX_FILES or unpacked > MAX_BYTES:
+        largest = max(entries, key=lambda entry: entry.file_size)
+        return [f"larger than {MAX_FILES} files or {MAX_BYTES} bytes ({largest.filename!r}: {largest.file_size})"]
+    if unpacked > max(LARGE_BYTES, MAX_RATIO * packed):
+        return [f"{packed} bytes that unpack to {unpacked}, which no bundle's do"]
+    return []
+
+
 def _problems(entries: list[zipfile.ZipInfo]) -> list[str]:
     names = [entry.filename for entry in entries]
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    # As file systems see them that do not tell upper case from lower.
+    spellings = Counter(name.casefold() for name in names)
     problems = [f"{name!r} {reason}" for name in names if (reason := unsafe_name(name))]
-    problems += [f"{entry.filename!r} is a link or a device" for entry in entries if not _is_regular(entry)]
-    problems += [f"{name!r} stands in it twice" for name in sorted(set(names)) if names.count(name) > 1]
+    problems += [f"{entry.filename!r} {reason}" for entry in entries if (reason := _odd(entry))]
+    problems += [f"{name!r} stands in it twice" for name in sorted(set(names)) if spellings[name.casefold()] > 1]
+    problems += [f"{name!r} is both a file and a folder" for name in names if name in folders]
     if len({name.split("/")[0] for name in names}) != 1 or not all("/" in name for name in names):
         problems.append("a bundle's .zip holds exactly one folder")
-    if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
-        problems.append(f"larger than {MAX_FILES} files or {MAX_BYTES} bytes")
     return problems
 
 
-def _is_regular(entry: zipfile.ZipInfo) -> bool:
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    return kind in {0, stat.S_IFREG}  # 0: written on a system without Unix modes
+def _odd(entry: zipfile.ZipInfo) -> str | None:
+    """Why an entry may not stand in a bundle, whatever its name, or None."""
+    # No kind: written on a system without Unix modes.
+    if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG}:
+        return "is a link or a device"
+    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        return "is compressed in a way that bundles are not"
+    return "is encrypted" if entry.flag_bits & 1 else None
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, into: Path, path: Path) -> None:
@@ -83,5 +120,5 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, into: Path, path: 
     try:
         with archive.open(entry) as source, target.open("wb") as sink:
             shutil.copyfileobj(source, sink)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         raise BundleError(f"{path}: {entry.filename}: cannot be unpacked: {error}; fetch the .zip again") from None

@@ -2,89 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploy import golden
-from deploy.archive import zip_bytes
-from deploy.errors import BundleError
+from deploy.archive import unsafe_name, zip_bytes
+from deploy.errors import BundleError, PackagerError
 from deploy.manifest import (
     MANIFEST,
     MANIFEST_SCHEMA,
-    Accuracy,
-    Data,
     FileRecord,
-    Golden,
-    GoldenTensor,
     Manifest,
-    Measured,
-    Model,
-    Network,
     Preprocessing,
     as_document,
     checked,
     manifest_schema,
 )
-from deploy.parity import Parity
-from profilers.artifact import Artifact, Format
+from deploy.mlperf import mlperf_results
+from deploy.models import Shipped, golden_inputs, ship
+from deploy.packager import BundleContents, Files, Packager
+from deploy.sums import SUMS, checksums, sha256
 from profilers.files import write_atomic
-from profilers.runtimes import load_runtime
 
-if TYPE_CHECKING:
-    import numpy as np
-
-SUMS = "SHA256SUMS"
 EXAMPLE = "example.png"
+VERIFIER = "verify.py"
+RESULTS = "mlperf.json"
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_GOLDEN_IMAGES = range(4, 9)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packager:
-    """What the bundles of one kind of target look like. Paths are relative to the bundle, with forward slashes."""
-
-    name: str
-    format: Format  # of the compiled file that it ships
-    model: str
-    labels: str
-    golden_inputs: str
-    golden_outputs: str
-    templates: Mapping[str, str]  # file of the bundle -> file under templates/; those that end in .j2 are rendered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BundleContents:
-    """Everything a packager needs. Raises BundleError for what no bundle can be made of."""
-
-    name: str
-    artifact: Artifact
-    labels: tuple[str, ...]
-    mean: float  # of (pixel/255 - mean) / std, for all channels
-    std: float
-    golden_images: np.ndarray  # 4 to 8 real images, normalised, fp32 [N, C, H, W]
-    network: Network
-    measured: Measured  # of `artifact`, by the runtime that it names
-    accuracy: Accuracy
-    parity: Parity
-    versions: dict[str, str]  # tool -> version
-    data: Data | None = None
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise BundleError(f"bundle name {self.name!r}: write letters, digits, dots, dashes and underscores")
-        if any(not label.strip() or not label.isprintable() for label in self.labels):
-            raise BundleError(f"bundle {self.name}: every label must be one line of text that is not blank")
-        if len(self.golden_images) not in _GOLDEN_IMAGES:
-            raise BundleError(f"bundle {self.name}: {len(self.golden_images)} golden images; give 4 to 8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +48,8 @@ def write_bundle(packager: Packager, contents: BundleContents, out_dir: Path) ->
     """Write `out_dir/<packager>/` and `<packager>.zip`, whole or not at all; equal contents give equal bytes.
 
     A bundle of that name is replaced; any other folder there raises BundleError. So does an artifact that changed since
-    it was made, one that does not give one logit a label, and golden images that `mean` and `std` do not describe.
+    it was made, one that does not give one output a label, and golden images that `mean` and `std` do not describe.
+    Raises PackagerError for variants that are none of the packager's.
     """
     folder, archive = out_dir / packager.name, out_dir / f"{packager.name}.zip"
     if folder.exists() and not (folder / MANIFEST).is_file():
@@ -121,98 +70,74 @@ def write_bundle(packager: Packager, contents: BundleContents, out_dir: Path) ->
     return Bundle(folder=folder, archive=archive, manifest=manifest)
 
 
-def checksums(digests: Mapping[str, str]) -> str:
-    """The text of SHA256SUMS, as sha256sum(1) writes and reads it."""
-    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
-
-
 def _build(packager: Packager, contents: BundleContents, folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    outputs = _golden_outputs(contents)
-    files = _payload(packager, contents, outputs)
-    unlisted = _manifest(packager, contents, outputs, ())
-    files |= _texts(packager, unlisted, contents.labels[int(outputs[0].argmax())])
-    manifest = checked(_manifest(packager, contents, outputs, _records(files)), folder / MANIFEST)
+    shipped, left_out = ship(packager, contents)
+    unlisted = _manifest(packager, contents, shipped)
+    unlisted = checked(replace(unlisted, left_out=left_out), folder / MANIFEST)  # before any template reads it
+    label = contents.labels[int(shipped[0].outputs[0].argmax())]
+    files: dict[str, bytes] = {}
+    for part in (
+        *(each.files for each in shipped),
+        golden_inputs(contents, unlisted.models),
+        _data(packager, contents),
+        _texts(packager, unlisted, label),
+        {RESULTS: _json(mlperf_results(unlisted))},
+        packager.more_files(contents, unlisted),
+    ):
+        _add(files, part)
+    manifest = checked(replace(unlisted, files=_records(files)), folder / MANIFEST)
     files[MANIFEST] = _json(as_document(manifest))
-    files[SUMS] = checksums({name: _sha256(data) for name, data in files.items()}).encode()
+    files[SUMS] = checksums({name: sha256(data) for name, data in files.items()}).encode()
     return manifest, files
 
 
-def _golden_outputs(contents: BundleContents) -> np.ndarray:
-    artifact = contents.artifact
-    outputs = load_runtime(contents.measured.runtime).run(artifact, contents.golden_images)
-    expected = (len(contents.golden_images), len(contents.labels))
-    if outputs.shape != expected:
-        raise BundleError(
-            f"{artifact.path.name}: gives {list(outputs.shape)} for {expected[0]} images and {expected[1]} labels; "
-            "give one label for each logit"
-        )
-    return outputs
+def _add(files: dict[str, bytes], more: Files) -> None:
+    """Raises PackagerError where a packager gives two files one path, or one that no bundle may hold."""
+    for name, data in more.items():
+        reason = "is there twice" if name in {*files, MANIFEST, SUMS} else unsafe_name(name)
+        if reason is not None:
+            raise PackagerError(f"{name}: {reason}; give it another path in the packager")
+        files[name] = data
 
 
-def _payload(packager: Packager, contents: BundleContents, outputs: np.ndarray) -> dict[str, bytes]:
-    artifact, images = contents.artifact, contents.golden_images
-    model = artifact.path.read_bytes()
-    if _sha256(model) != artifact.sha256:
-        raise BundleError(f"{artifact.path}: changed since it was exported; export it again")
-    pixels = golden.pixels_of(images, mean=contents.mean, std=contents.std)
+def _data(packager: Packager, contents: BundleContents) -> Files:
+    pixels = golden.pixels_of(contents.golden_images, mean=contents.mean, std=contents.std)
     return {
-        packager.model: model,
         packager.labels: "".join(f"{label}\n" for label in contents.labels).encode(),
-        packager.golden_inputs: golden.to_bytes(golden.to_layout(images, artifact.inputs[0].layout)),
-        packager.golden_outputs: golden.to_bytes(outputs),
         EXAMPLE: golden.to_png(pixels[0]),
         MANIFEST_SCHEMA: _json(manifest_schema()),
+        VERIFIER: (_TEMPLATES / VERIFIER).read_bytes(),
     }
 
 
-def _manifest(
-    packager: Packager, contents: BundleContents, outputs: np.ndarray, files: tuple[FileRecord, ...]
-) -> Manifest:
-    artifact = contents.artifact
+def _manifest(packager: Packager, contents: BundleContents, shipped: tuple[Shipped, ...]) -> Manifest:
+    _, channels, height, width = contents.golden_images.shape
     return Manifest(
         name=contents.name,
         packager=packager.name,
         network=contents.network,
-        model=Model(path=packager.model, format=artifact.format, inputs=artifact.inputs, outputs=artifact.outputs),
+        models=tuple(each.model for each in shipped),
+        left_out=(),
+        max_accuracy_drop=contents.max_accuracy_drop,
         labels=packager.labels,
         example=EXAMPLE,
-        preprocessing=_preprocessing(contents),
-        golden=_golden(packager, contents, outputs),
-        measured=contents.measured,
+        preprocessing=Preprocessing(
+            height=height,
+            width=width,
+            channels=channels,
+            scale=1 / 255,
+            mean=contents.mean,
+            std=contents.std,
+            resize="fit-bilinear",
+        ),
         accuracy=contents.accuracy,
-        parity=contents.parity,
         data=contents.data,
         versions=dict(sorted(contents.versions.items())),
-        files=files,
+        files=(),
     )
 
 
-def _preprocessing(contents: BundleContents) -> Preprocessing:
-    _, channels, height, width = contents.golden_images.shape
-    return Preprocessing(
-        height=height,
-        width=width,
-        channels=channels,
-        scale=1 / 255,
-        mean=contents.mean,
-        std=contents.std,
-        layout=contents.artifact.inputs[0].layout,
-        dtype="float32",
-        resize="fit-bilinear",
-    )
-
-
-def _golden(packager: Packager, contents: BundleContents, outputs: np.ndarray) -> Golden:
-    layout = contents.artifact.inputs[0].layout
-    shape = golden.to_layout(contents.golden_images, layout).shape
-    return Golden(
-        inputs=GoldenTensor(path=packager.golden_inputs, shape=shape, layout=layout),
-        outputs=GoldenTensor(path=packager.golden_outputs, shape=outputs.shape, layout="NC"),
-        tolerance=golden.GOLDEN_TOLERANCE * float(abs(outputs).max()),
-    )
-
-
-def _texts(packager: Packager, manifest: Manifest, example_label: str) -> dict[str, bytes]:
+def _texts(packager: Packager, manifest: Manifest, example_label: str) -> Files:
     """The packager's texts: templates see the manifest (its `files` still empty) and the label of the example."""
     import jinja2
 
@@ -233,13 +158,9 @@ def _texts(packager: Packager, manifest: Manifest, example_label: str) -> dict[s
 
 def _records(files: Mapping[str, bytes]) -> tuple[FileRecord, ...]:
     return tuple(
-        FileRecord(path=name, sha256=_sha256(files[name]), size_bytes=len(files[name])) for name in sorted(files)
+        FileRecord(path=name, sha256=sha256(files[name]), size_bytes=len(files[name])) for name in sorted(files)
     )
 
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,40 @@ from deploy.errors import BundleError
 if TYPE_CHECKING:
     import numpy as np
 
-    from deploy.manifest import GoldenTensor, Preprocessing
+    from deploy.manifest import Answers, GoldenTensor, Preprocessing
     from profilers.artifact import Layout
+    from profilers.precision import Precision
 
-# Of the largest golden logit. Other processors round in another order and leave about 1e-6; a wrong file, layout or
-# preprocessing is off by 1e-2 or more.
-GOLDEN_TOLERANCE = 1e-3
+# Of the largest golden output; a wrong file, layout or preprocessing is off by far more.
+TOLERANCES: dict[Precision, float] = {
+    # Other processors add in another order and leave about 1e-6.
+    "fp32": 1e-3,
+    # Sums of ten bits, on a processor or GPU that computes in halves: 5e-4 for each layer, about 1e-2 for a network.
+    "fp16": 3e-2,
+    # A sum that falls between two steps is rounded to either by other kernels, and layers pass that on: a few steps of
+    # the output's 255, over a range of at most twice its largest value.
+    "int8": 1e-1,
+}
 
 _PIXEL_SLACK = 0.01  # float32 rounding of a pixel that was normalised and brought back
+
+
+def tolerance(precision: Precision, outputs: np.ndarray) -> float:
+    """The largest difference of an output that is no fault of the model."""
+    return TOLERANCES[precision] * float(abs(outputs).max())
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities [N, classes]."""
+    import numpy as np
+
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def expected_answers(logits: np.ndarray, answers: Answers) -> np.ndarray:
+    """What a model that `answers` so gives where PyTorch gives these logits."""
+    return softmax(logits) if answers == "probabilities" else logits
 
 
 def to_layout(images: np.ndarray, layout: Layout) -> np.ndarray:
@@ -78,12 +105,19 @@ def read_example(path: Path, spec: Preprocessing) -> np.ndarray:
     import numpy as np
     from PIL import Image
 
+    bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("L" if spec.channels == 1 else "RGB"), dtype=np.float32)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BundleError(f"{path.name}: not an image: {error}") from None
-    if pixels.shape[:2] != (spec.height, spec.width):
-        raise BundleError(f"{path.name}: {pixels.shape[1]}x{pixels.shape[0]} pixels, not {spec.width}x{spec.height}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=["PNG"]) as image:
+                _require_size(image.size, spec, path.name)  # before its pixels are unpacked
+                pixels = np.asarray(image.convert("L" if spec.channels == 1 else "RGB"), dtype=np.float32)
+    except (OSError, ValueError, SyntaxError, *bombs) as error:
+        raise BundleError(f"{path.name}: not a PNG image: {error}") from None
     channels_first = pixels.reshape(1, spec.height, spec.width, spec.channels).transpose(0, 3, 1, 2)
     return (channels_first * spec.scale - spec.mean) / spec.std
+
+
+def _require_size(size: tuple[int, int], spec: Preprocessing, file: str) -> None:
+    if size != (spec.width, spec.height):
+        raise BundleError(f"{file}: {size[0]}x{size[1]} pixels, not {spec.width}x{spec.height}")

@@ -12,8 +12,9 @@ from annotated_types import Ge, Gt, Le, MinLen
 from deploy.parity import Parity
 from profilers.artifact import Format, Layout, TensorSpec
 from profilers.files import check, read_json
+from profilers.precision import Precision
 
-SCHEMA = 1  # 1: first version.
+SCHEMA = 2  # 1: one fp32 model. 2: several models, each with what was found of it, and those that were left out
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = "manifest.schema.json"
@@ -22,7 +23,7 @@ _KIND = "bundle manifest"
 _Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
 Positive = Annotated[float, Gt(0)]
-Count = Annotated[int, Ge(1)]
+Count = Annotated[int, Ge(1), Le(2**53)]  # what every reader of JSON can hold
 Fraction = Annotated[float, Ge(0), Le(1)]
 Text = Annotated[str, MinLen(1)]
 
@@ -38,18 +39,8 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """The compiled file and what goes in and out of it."""
-
-    path: Text
-    format: Format
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """From an image to the model's input: `(pixel * scale - mean) / std`, one mean and one std for all channels.
+    """From an image to a model's input: `(pixel * scale - mean) / std`, one mean and one std for all channels.
 
     `channels` 3 is RGB, 1 is luma (ITU-R 601). `resize` "fit-bilinear" cuts the largest centred part with the ratio of
     height and width and resizes it with Pillow's BILINEAR, a triangle filter as wide as the reduction: no aliasing.
@@ -61,8 +52,6 @@ class Preprocessing:
     scale: Positive
     mean: float
     std: Positive
-    layout: Layout
-    dtype: Literal["float32"]
     resize: Literal["fit-bilinear"]
 
 
@@ -77,11 +66,15 @@ class GoldenTensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Golden:
-    """Inputs as the model takes them and the outputs it gave; `tolerance` is the largest difference of a logit."""
+    """Inputs as a model takes them and the outputs it gave; `tolerance` is the largest difference of an output.
+
+    `ran` is False where nothing on the packing machine runs the model: then the outputs are PyTorch's.
+    """
 
     inputs: GoldenTensor
     outputs: GoldenTensor
     tolerance: Positive
+    ran: bool = True
 
     def __post_init__(self) -> None:
         if len(self.inputs.shape) != 4 or len(self.outputs.shape) != 2:
@@ -90,7 +83,7 @@ class Golden:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Latency of the compiled file, with everything needed to know what the number means."""
+    """Latency of a compiled file, with everything needed to know what the number means."""
 
     target: Text
     runtime: Text
@@ -98,7 +91,7 @@ class Measured:
     threads: Count
     precision: Text
     budget_ms: Positive
-    predicted_ms: Positive
+    predicted_ms: Positive | None  # None where no table of this precision tells
     measured_ms: Positive  # median of the burst medians, or what else counts under the protocol
     p90_ms: Positive
     spread: Annotated[float, Ge(0)]  # interquartile range of the burst medians, relative to their median
@@ -109,7 +102,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """Test images given their right class, and the 95 % Wilson score interval of that fraction."""
+    """Images given their right class, and the 95 % Wilson score interval of that fraction."""
 
     correct: Annotated[int, Ge(0)]
     images: Count
@@ -121,6 +114,50 @@ class Accuracy:
     def of(*, correct: int, images: int) -> Accuracy:
         low, high = wilson_interval(correct, images)
         return Accuracy(correct=correct, images=images, top1=correct / images, low_95=low, high_95=high)
+
+
+Answers = Literal["logits", "probabilities"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A compiled file that the bundle ships, what goes in and out of it, and what was found of it.
+
+    Inputs and outputs are float32 in every precision. `accuracy` is of this very file on the test images, `validation`
+    on those by which its precision was chosen; both are None, as is `parity`, where nothing here runs the file.
+    """
+
+    path: Text
+    runtime: Text
+    format: Format
+    precision: Precision
+    size_bytes: Count
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    answers: Answers
+    golden: Golden
+    parity: Parity | None
+    validation: Accuracy | None
+    accuracy: Accuracy | None
+    measured: tuple[Measured, ...]  # on each target, the one that its precision was chosen for first
+    reason: Text  # why it is shipped
+
+    @property
+    def name(self) -> str:
+        """As in `litert-int8`."""
+        return f"{self.runtime}-{self.precision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A precision that was built and is not shipped, with what was found of it and why."""
+
+    runtime: Text
+    precision: Precision
+    size_bytes: Count
+    validation: Accuracy | None
+    measured: tuple[Measured, ...]
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +180,10 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Everything a program needs to use and check a bundle. `files` lists all but the manifest and the checksums."""
+    """Everything a program needs to use and check a bundle. `files` lists all but the manifest and the checksums.
+
+    The first of `models` is the one to use; the others are for other runtimes and devices.
+    """
 
     # The root's setting holds for every record inside.
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
@@ -151,17 +191,21 @@ class Manifest:
     name: Text
     packager: Text
     network: Network
-    model: Model
+    models: Annotated[tuple[Model, ...], MinLen(1)]
+    left_out: tuple[LeftOut, ...]
+    max_accuracy_drop: Annotated[float, Ge(0)]  # points of validation accuracy that a precision may lose against fp32
     labels: Text
     example: Text
     preprocessing: Preprocessing
-    golden: Golden
-    measured: Measured
-    accuracy: Accuracy
-    parity: Parity
+    accuracy: Accuracy  # of the trained network in PyTorch, on the test images
     data: Data | None
     versions: dict[str, str]
     files: tuple[FileRecord, ...]
+
+    @property
+    def model(self) -> Model:
+        """The one to use."""
+        return self.models[0]
 
 
 def wilson_interval(correct: int, images: int) -> tuple[float, float]:

@@ -1,28 +1,21 @@
-"""Check a bundle on this machine: manifest, every file, preprocessing, golden outputs."""
+"""Check a bundle on this machine: manifest, every file, preprocessing, golden outputs of every model."""
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy import golden
-from deploy.archive import MAX_BYTES, MAX_FILES, extract, unsafe_name
-from deploy.bundle import SUMS, checksums
+from deploy.bundle_files import whole_bundle
 from deploy.errors import BundleError
-from deploy.manifest import MANIFEST, Manifest, read_manifest
+from deploy.manifest import MANIFEST, Manifest, Model
 from profilers.artifact import Artifact
-from profilers.errors import FileError, MillisError
-from profilers.files import sha256_of
-from profilers.runtimes import load_runtime
+from profilers.runtimes import RUNTIMES, load_runtime
 
 if TYPE_CHECKING:
     import numpy as np
 
-_SUM_LINE = re.compile(r"^([0-9a-f]{64})  (.+)$", re.MULTILINE)
 _EXAMPLE_TOLERANCE = 1e-4  # of a normalised pixel: one grey level is 4e-3 and more
 
 
@@ -52,148 +45,74 @@ class Verification:
 def verify(bundle: Path) -> Verification:
     """Check a bundle's folder or .zip; raises BundleError with one line naming every wrong file and what is wrong.
 
-    Without the bundle's runtime on this machine the golden outputs stay unchecked, and the result says so.
+    The golden outputs of a model whose runtime is not on this machine stay unchecked, and the result says so.
     """
-    try:
-        if bundle.is_dir():
-            return _verify(bundle, bundle)
-        if bundle.is_file():
-            with tempfile.TemporaryDirectory(prefix="millis-verify-") as scratch:
-                return _verify(extract(bundle, Path(scratch)), bundle)
-    except MillisError as error:
-        message = str(error)
-        raise BundleError(message if message.startswith(str(bundle)) else f"{bundle}: {message}") from None
-    raise BundleError(f"{bundle}: no such bundle; give its folder or its .zip")
-
-
-def _verify(folder: Path, bundle: Path) -> Verification:
-    if not (folder / MANIFEST).is_file():
-        raise BundleError(f"{MANIFEST}: missing; not a bundle, or not a whole one")
-    found = _scan(folder)
-    manifest = _manifest(folder)
-    problems = _wrong_files(manifest, found)
-    if problems:
-        raise BundleError("; ".join(problems))
-    size = sum(path.stat().st_size for path in found.values())
-    checks = (
-        Check(name="manifest", done=True, detail=f"{manifest.name} for {manifest.packager}"),
-        Check(name="files", done=True, detail=f"{len(found)} files, {size:,} bytes, every sha256 and size as listed"),
-        _check_preprocessing(folder, manifest),
-        _check_golden(folder, manifest),
-    )
-    return Verification(bundle=bundle, manifest=manifest, checks=checks)
-
-
-def _scan(folder: Path) -> dict[str, Path]:
-    """Every file by its name in the bundle. Links and devices are refused: they could show files of this machine."""
-    entries = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-    odd = [name for name, path in entries.items() if path.is_symlink() or not (path.is_file() or path.is_dir())]
-    if odd:
-        raise BundleError("; ".join(f"{name}: a link or a device, not a file" for name in odd))
-    files = {name: path for name, path in entries.items() if path.is_file()}
-    missing = [name for name in (MANIFEST, SUMS) if name not in files]
-    if missing:
-        raise BundleError("; ".join(f"{name}: missing" for name in missing) + "; not a bundle, or not a whole one")
-    if len(files) > MAX_FILES or sum(path.stat().st_size for path in files.values()) > MAX_BYTES:
-        raise BundleError(f"larger than {MAX_FILES} files or {MAX_BYTES} bytes")
-    return files
-
-
-def _manifest(folder: Path) -> Manifest:
-    try:
-        manifest = read_manifest(folder / MANIFEST)
-    except FileError as error:
-        raise BundleError(str(error).removeprefix(f"{folder}/")) from None
-    unsafe = [f"{record.path!r} {reason}" for record in manifest.files if (reason := unsafe_name(record.path))]
-    if unsafe:
-        raise BundleError(f"{MANIFEST}: files: {'; '.join(unsafe)}")
-    listed = {record.path for record in manifest.files}
-    used = (manifest.model.path, manifest.labels, manifest.example)
-    for path in (*used, manifest.golden.inputs.path, manifest.golden.outputs.path):
-        if path not in listed:
-            raise BundleError(f"{MANIFEST}: names {path!r}, which is not one of its files")
-    return manifest
-
-
-def _wrong_files(manifest: Manifest, found: Mapping[str, Path]) -> list[str]:
-    """`FILE: how it is wrong` for each. Where the checksums contradict the manifest, its list is not believed."""
-    digests = {name: sha256_of(path) for name, path in found.items() if name != SUMS}
-    manifest_digest = digests.pop(MANIFEST)
-    text = found[SUMS].read_bytes().decode(errors="replace")
-    sums = {name: digest for digest, name in _SUM_LINE.findall(text)}
-    if sums.get(MANIFEST, manifest_digest) != manifest_digest:
-        problem = f"{MANIFEST}: its sha256 is not the one in {SUMS}"
-        return [problem, *_differences({name: sums[name] for name in sums.keys() - {MANIFEST}}, digests)]
-    listed = {record.path: record.sha256 for record in manifest.files}
-    problems = _differences(listed, digests)
-    if text != checksums({**listed, MANIFEST: manifest_digest}):
-        problems.append(f"{SUMS}: does not agree with {MANIFEST}")
-    return problems or _wrong_sizes(manifest, found)
-
-
-def _differences(expected: Mapping[str, str], digests: Mapping[str, str]) -> list[str]:
-    problems = []
-    for name in sorted(expected.keys() | digests.keys()):
-        if name not in digests:
-            problems.append(f"{name}: missing")
-        elif name not in expected:
-            problems.append(f"{name}: not listed in {MANIFEST}")
-        elif digests[name] != expected[name]:
-            problems.append(f"{name}: its sha256 is not the one listed")
-    return problems
-
-
-def _wrong_sizes(manifest: Manifest, found: Mapping[str, Path]) -> list[str]:
-    sizes = {record.path: found[record.path].stat().st_size for record in manifest.files}
-    return [
-        f"{MANIFEST}: lists {record.path} with {record.size_bytes} bytes, it has {sizes[record.path]}"
-        for record in manifest.files
-        if record.size_bytes != sizes[record.path]
-    ]
+    with whole_bundle(bundle) as (folder, manifest):
+        size = sum(record.size_bytes for record in manifest.files)
+        sums = f"{len(manifest.files)} files, {size:,} bytes, every sha256 and size as listed"
+        checks = (
+            Check(name="manifest", done=True, detail=f"{manifest.name} for {manifest.packager}"),
+            Check(name="files", done=True, detail=sums),
+            _check_preprocessing(folder, manifest),
+            *(_check_golden(folder, manifest, model) for model in manifest.models),
+        )
+        return Verification(bundle=bundle, manifest=manifest, checks=checks)
 
 
 def _check_preprocessing(folder: Path, manifest: Manifest) -> Check:
-    """The example image, preprocessed as the manifest says, must be the first golden input."""
-    spec, tensor = manifest.preprocessing, manifest.golden.inputs
-    expected = golden.from_layout(golden.read_tensor(folder, tensor)[:1], tensor.layout)
+    """The example image, preprocessed as the manifest says, must be the first golden input in every layout."""
+    spec = manifest.preprocessing
     found = golden.read_example(folder / manifest.example, spec)
-    difference = _max_difference(found, expected, f"{MANIFEST}: preprocessing")
-    if not difference <= _EXAMPLE_TOLERANCE:
-        raise BundleError(
-            f"{MANIFEST}: preprocessing turns {manifest.example} into values {difference:.3g} off "
-            f"the first of {tensor.path}"
-        )
+    for tensor in {model.golden.inputs.path: model.golden.inputs for model in manifest.models}.values():
+        expected = golden.from_layout(golden.read_tensor(folder, tensor)[:1], tensor.layout)
+        difference = _max_difference(found, expected, f"{MANIFEST}: preprocessing")
+        if not difference <= _EXAMPLE_TOLERANCE:
+            raise BundleError(
+                f"{MANIFEST}: preprocessing turns {manifest.example} into values {difference:.3g} off "
+                f"the first of {tensor.path}"
+            )
     return Check(name="preprocessing", done=True, detail=f"{manifest.example} becomes the first golden input")
 
 
-def _check_golden(folder: Path, manifest: Manifest) -> Check:
-    inputs, outputs, tolerance = manifest.golden.inputs, manifest.golden.outputs, manifest.golden.tolerance
-    images = golden.from_layout(golden.read_tensor(folder, inputs), inputs.layout)
-    expected = golden.read_tensor(folder, outputs)
+def _check_golden(folder: Path, manifest: Manifest, model: Model) -> Check:
+    name = f"golden {model.name}"
+    images = golden.from_layout(golden.read_tensor(folder, model.golden.inputs), model.golden.inputs.layout)
+    expected = golden.read_tensor(folder, model.golden.outputs)
     labels = len((folder / manifest.labels).read_bytes().splitlines())
     if labels != expected.shape[1]:
-        raise BundleError(f"{manifest.labels}: {labels} labels for {expected.shape[1]} logits")
-    name = manifest.measured.runtime
+        raise BundleError(f"{manifest.labels}: {labels} labels for {expected.shape[1]} outputs of {model.path}")
+    if model.runtime not in RUNTIMES and not model.golden.ran:
+        told = f"nothing on this machine runs {model.runtime} files; the golden outputs are PyTorch's"
+        return Check(name=name, done=False, detail=told)
     try:
-        found = _run(folder, manifest, images)
+        found = _run(folder, model, images)
     except ImportError as error:
-        missing = f"{name} is not installed on this machine ({error}); golden outputs not checked"
-        return Check(name="golden", done=False, detail=missing)
-    difference = _max_difference(found, expected, outputs.path)
-    figures = f"{len(expected)} images, {name} off by {difference:.3g} of {tolerance:.3g} allowed"
-    if not difference <= tolerance:
-        raise BundleError(f"{outputs.path}: not what {manifest.model.path} gives here: {figures}")
-    return Check(name="golden", done=True, detail=figures)
+        missing = f"{model.runtime} is not installed on this machine ({error}); golden outputs not checked"
+        return Check(name=name, done=False, detail=missing)
+    difference = _max_difference(found, expected, model.golden.outputs.path)
+    figures = f"{len(expected)} images, {model.runtime} off by {difference:.3g} of {model.golden.tolerance:.3g} allowed"
+    if not difference <= model.golden.tolerance:
+        raise BundleError(f"{model.golden.outputs.path}: not what {model.path} gives here: {figures}")
+    return Check(name=name, done=True, detail=figures)
 
 
-def _run(folder: Path, manifest: Manifest, images: np.ndarray) -> np.ndarray:
-    model = manifest.model
+def _run(folder: Path, model: Model, images: np.ndarray) -> np.ndarray:
+    runtime = load_runtime(model.runtime)
     artifact = Artifact.of(folder / model.path, format=model.format, inputs=model.inputs, outputs=model.outputs)
     try:
-        return load_runtime(manifest.measured.runtime).run(artifact, images)
-    except (RuntimeError, ValueError) as error:
+        return runtime.run(artifact, images)
+    except (RuntimeError, ValueError, *_refusals(model.runtime)) as error:
         reason = " ".join(str(error).split())
-        raise BundleError(f"{model.path}: {manifest.measured.runtime} cannot run it: {reason}") from None
+        raise BundleError(f"{model.path}: {model.runtime} cannot run it: {reason}") from None
+
+
+def _refusals(runtime: str) -> tuple[type[Exception], ...]:
+    """What a runtime raises for a model that it refuses; those of ONNX Runtime have no parent but Exception."""
+    if runtime != "onnxruntime":
+        return ()
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    return tuple(kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def _max_difference(found: np.ndarray, expected: np.ndarray, file: str) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
+
 from deploy.packagers import PACKAGERS, load_packager
 from profilers.check import Check
 from profilers.devices import Reachable, device_kinds, load_device_kind
-from profilers.runtimes import RUNTIMES, load_runtime, runtime_check
+from profilers.runtimes import RUNTIMES, installed, runtime_check
 
 
 def examine() -> tuple[Check, ...]:
@@ -20,8 +22,23 @@ def reachable_devices() -> tuple[Reachable, ...]:
 
 
 def _packaging(name: str) -> Check:
-    """A bundle needs what writes and checks its model file."""
-    made = load_packager(name).format
-    runtime = next(runtime for runtime in RUNTIMES if load_runtime(runtime).format == made)
-    check = runtime_check(runtime)
-    return Check(name=f"export and package {name}", ok=check.ok, found=check.found, mend=check.mend)
+    """A bundle needs what writes and checks the files of its runtimes; of several, one is enough."""
+    checks = [_making(runtime) for runtime in load_packager(name).runtimes]
+    able = [check for check in checks if check.ok]
+    told = able or checks
+    return Check(
+        name=f"export and package {name}",
+        ok=bool(able),
+        found=", ".join(dict.fromkeys(check.found for check in told)),
+        mend="" if able else checks[0].mend,
+    )
+
+
+def _making(runtime: str) -> Check:
+    """Whether the files of a runtime can be made here; Core ML ones can, though nothing here runs them."""
+    if runtime in RUNTIMES:
+        return runtime_check(runtime)
+    try:
+        return Check(name=runtime, ok=True, found=installed("coremltools"))
+    except PackageNotFoundError as error:
+        return Check(name=runtime, ok=False, found=f"no {error.name}", mend="pip install 'millis[coreml]'")

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.cli import checking, counting, importing, language, language_models, machine, running, tables, web
+from pipeline.cli import (
+    benchmark,
+    checking,
+    counting,
+    importing,
+    language,
+    language_models,
+    machine,
+    running,
+    tables,
+    verifying,
+    web,
+)
 
 app = typer.Typer(
     name="millis",
@@ -41,6 +53,7 @@ language_app.command()(language_models.sample)
 language_app.command()(language_models.export)
 language_app.command()(language_models.measure)
 app.add_typer(language_app, name="language", help="Search, train and export recurrent cells on any text.")
-app.command()(running.verify)
+app.command()(benchmark.benchmark)
+app.command()(verifying.verify)
 app.command()(running.report)
 app.command()(running.run)

@@ -1,16 +1,16 @@
-"""Commands that search, train, export and verify; each works on the folder of a run."""
+"""Commands that search, train and export; each works on the folder of a run."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.console import ProgressBars, facts, show
 from pipeline.cli.options import Json
-from pipeline.cli.results import show_architecture, show_report
+from pipeline.cli.results import show_architecture, show_bundles, show_report
 
 if TYPE_CHECKING:
     from pipeline.architecture import Architecture
@@ -101,13 +101,13 @@ def derive(
         if table:
             budgets = _one_each(budget or [target.budget for target in plan.targets], len(table))
             targets = [
-                replace(plan.targets[0], target=str(load_table(path).target), table=str(path), budget=text, bundle=None)
+                replace(plan.targets[0], target=str(load_table(path).target), table=str(path), budget=text)
                 for path, text in zip(table, budgets, strict=True)
             ]
         else:
             budgets = _one_each(budget or [target.budget for target in plan.targets], len(plan.targets))
             targets = [replace(target, budget=text) for target, text in zip(plan.targets, budgets, strict=True)]
-        plan = replace(plan, targets=tuple(targets))
+        plan = replace(plan, targets=tuple(targets), bundles=() if table else plan.bundles)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with ProgressBars() as bars:
@@ -139,40 +139,36 @@ def train(run: RunFolder, download: Download = False, json: Json = False) -> Non
 
 def export(
     run: RunFolder,
-    to: Annotated[str, typer.Option(help="Bundles to make, as in android,server-cpu.")],
+    to: Annotated[str, typer.Option(help="Bundles to make, of android, ios, web, linux, server-cpu and server-gpu.")],
+    precisions: Annotated[
+        str, typer.Option(help="Only among these is chosen, as in fp32,int8; else among all a bundle may hold.")
+    ] = "",
+    max_accuracy_drop: Annotated[
+        float | None,
+        typer.Option(help="Points of validation accuracy that a precision may lose against fp32; by default 0.5."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Export the trained network, measure the files, and pack a bundle for each kind of target."""
+    """Export the trained network in each precision, measure the files, and pack a bundle for each kind of target."""
     from pipeline.plan import load_plan
     from pipeline.stage import run_stage
     from pipeline.stages.export import EXPORT
     from pipeline.stages.measure import MEASURE
-    from pipeline.stages.package import PACKAGE, assign_bundles
+    from pipeline.stages.package import PACKAGE
 
-    plan = assign_bundles(load_plan(run), to.split(","))
+    asked = {"bundles": _words(to), "precisions": _words(precisions), "max_accuracy_drop": max_accuracy_drop}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value not in {None, ()}}
+    plan = load_plan(run)
+    try:
+        plan = replace(plan, **changes)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     plan.save(run)
     with ProgressBars() as bars:
         current = _run(run, plan, bars)
         for stage in (EXPORT, MEASURE, PACKAGE):
             run_stage(stage, current)
-    bundles = [str(run / "bundles" / target.bundle) for target in plan.targets if target.bundle]
-    show({"bundles": bundles}, json, lambda: print("\n".join(bundles)))
-
-
-def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder or .zip.", metavar="BUNDLE")], json: Json = False
-) -> None:
-    """Check a bundle on this machine: checksums, manifest, golden inputs and outputs."""
-    from deploy.verify import verify as check
-
-    checked = check(bundle)
-    found = [{"check": each.name, "done": each.done, "detail": each.detail} for each in checked.checks]
-
-    def text() -> None:
-        for each in checked.checks:
-            print(f"{'ok     ' if each.done else 'skipped'}  {each.name}: {each.detail}")
-
-    show({"bundle": str(bundle), "complete": checked.complete, "checks": found}, json, text)
+    show_bundles(current, json)
 
 
 def report(run: RunFolder, json: Json = False) -> None:
@@ -222,6 +218,10 @@ def _derive(current: Run, *, confirm: bool) -> Architecture:
 
     result = SearchResult.load(current.search_result_path)
     return derive_confirmed(current, result) if confirm else result.derive(current.space, current.goals)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _one_each(budgets: list[str], count: int) -> list[str]:

@@ -1,10 +1,10 @@
-"""A small network, compiled once by each runtime, and the bundles made of it."""
+"""A small network, compiled once for each runtime and precision that a test asks for, and the bundles made of it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deploy.bundle import SUMS, Bundle, BundleContents, checksums
+from deploy.bundle import Bundle
 from deploy.manifest import MANIFEST, Accuracy, Data, Measured, Network
+from deploy.packager import BundleContents
 from deploy.packagers import pack
-from deploy.parity import FP32_TOLERANCE, check_parity
+from deploy.parity import measure_parity, reference_outputs
+from deploy.sums import SUMS, checksums, sha256
+from deploy.variant import Candidate, Variant, Verdict
 from profilers.artifact import Artifact
 from profilers.blocks import build_chain
 from profilers.op_spec import OpSpec
+from profilers.precision import Precision
+from profilers.protocol import protocol_named
 from profilers.runtimes import load_runtime
+from profilers.target import Target
 
 MEAN, STD = 0.3, 0.25
 SPECS = tuple(
@@ -30,6 +36,11 @@ SPECS = tuple(
         "classifier in=8x8x8 out=10",
     )
 )
+VALIDATION = {"fp32": 118, "fp16": 118, "int8": 117}  # right of 120
+MS: dict[Precision, float] = {"fp32": 0.42, "fp16": 0.40, "int8": 0.25}
+
+MakeVariant = Callable[[str, Precision], Variant]
+MakeContents = Callable[..., BundleContents]
 
 
 @pytest.fixture(scope="session")
@@ -49,60 +60,109 @@ def images() -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def onnx(network: nn.Module, images: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return load_runtime("onnxruntime").compile(network, images[:1], tmp_path_factory.mktemp("onnx") / "m.onnx")
+def variant(network: nn.Module, images: Tensor, tmp_path_factory: pytest.TempPathFactory) -> MakeVariant:
+    """`variant("litert", "int8")` is the network as that file, float32 at its edges, a softmax in LiteRT's."""
+
+    @cache
+    def make(runtime: str, precision: Precision) -> Variant:
+        by, gives_logits = load_runtime(runtime), runtime == "onnxruntime"
+        module = network if gives_logits else nn.Sequential(network, nn.Softmax(dim=1)).eval()
+        path = tmp_path_factory.mktemp(f"{runtime}-{precision}") / f"m.{by.format}"
+        artifact = by.compile(module, images[:1], path, precision, images, float_edges=True)
+        return Variant(
+            runtime=runtime,
+            precision=precision,
+            artifact=artifact,
+            answers="logits" if gives_logits else "probabilities",
+            parity=measure_parity(module, artifact, by, images),
+            validation=Accuracy.of(correct=VALIDATION[precision], images=120),
+            test=Accuracy.of(correct=350, images=360),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def onnx(variant: MakeVariant) -> Artifact:
+    return variant("onnxruntime", "fp32").artifact
 
 
 @pytest.fixture(scope="session")
 def tflite(network: nn.Module, images: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Without the softmax that a bundle's has."""
     return load_runtime("litert").compile(network, images[:1], tmp_path_factory.mktemp("tflite") / "m.tflite")
 
 
-def _contents(network: nn.Module, artifact: Artifact, runtime: str, images: Tensor) -> BundleContents:
-    parity = check_parity(network, artifact, load_runtime(runtime), images, tolerance=FP32_TOLERANCE)
-    return BundleContents(
-        name="test",
-        artifact=artifact,
-        labels=tuple(f"digit {i}" for i in range(10)),
-        mean=MEAN,
-        std=STD,
-        golden_images=images[:4].numpy(),
-        network=Network(
-            space="tiny",
-            choices={"block1": "k5e2"},
-            params=sum(spec.params for spec in SPECS),
-            macs=sum(spec.macs for spec in SPECS),
-        ),
-        measured=Measured(
-            target=f"local:{runtime}?threads=2",
-            runtime=runtime,
-            runtime_version="1.23.0",
-            threads=2,
-            precision="fp32",
-            budget_ms=0.5,
-            predicted_ms=0.41,
-            measured_ms=0.42,
-            p90_ms=0.47,
-            spread=0.012,
-            samples=1234,
-            protocol="5 rounds in random order",
-            device={"cpu": "Imaginary 3000", "governor": "performance"},
-        ),
-        accuracy=Accuracy.of(correct=355, images=360),
-        parity=parity,
-        versions={"millis": "0.1.0", "torch": "2.14.1"},
-        data=Data(name="noise", description="random pixels", licence="CC0"),
+def measured(runtime: str, precision: Precision) -> Measured:
+    return Measured(
+        target=str(Target(runtime=runtime, precision=precision, threads=2)),
+        runtime=runtime,
+        runtime_version="1.23.0",
+        threads=2,
+        precision=precision,
+        budget_ms=0.5,
+        predicted_ms=0.41 if precision == "fp32" else None,
+        measured_ms=MS[precision],
+        p90_ms=0.47,
+        spread=0.012,
+        samples=1234,
+        protocol=protocol_named("quick").describe(),
+        device={"cpu": "Imaginary 3000", "governor": "performance"},
     )
 
 
-@pytest.fixture(scope="session")
-def server_contents(network: nn.Module, onnx: Artifact, images: Tensor) -> BundleContents:
-    return _contents(network, onnx, "onnxruntime", images)
+def shipped(variant: Variant, *, is_measured: bool = True) -> Verdict:
+    found = (measured(variant.runtime, variant.precision),) if is_measured else ()
+    return Verdict(candidate=Candidate(variant=variant, measured=found), shipped=True, reason=f"{variant.name} is fit")
+
+
+def left_out(variant: Variant) -> Verdict:
+    found = (measured(variant.runtime, variant.precision),)
+    return Verdict(candidate=Candidate(variant=variant, measured=found), shipped=False, reason="slower than fp32")
 
 
 @pytest.fixture(scope="session")
-def android_contents(network: nn.Module, tflite: Artifact, images: Tensor) -> BundleContents:
-    return _contents(network, tflite, "litert", images)
+def contents(network: nn.Module, images: Tensor) -> MakeContents:
+    """`contents(verdict, …)`: what a packager makes a bundle of, the file to use first."""
+
+    def make(*verdicts: Verdict) -> BundleContents:
+        return BundleContents(
+            name="test",
+            verdicts=verdicts,
+            max_accuracy_drop=0.5,
+            labels=tuple(f"digit {i}" for i in range(10)),
+            mean=MEAN,
+            std=STD,
+            golden_images=images[:4].numpy(),
+            golden_logits=reference_outputs(network, images[:4]),
+            network=Network(
+                space="tiny",
+                choices={"block1": "k5e2"},
+                params=sum(spec.params for spec in SPECS),
+                macs=sum(spec.macs for spec in SPECS),
+            ),
+            accuracy=Accuracy.of(correct=355, images=360),
+            versions={"millis": "0.1.0", "torch": "2.14.1"},
+            data=Data(name="noise", description="random pixels", licence="CC0"),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def server_contents(contents: MakeContents, variant: MakeVariant) -> BundleContents:
+    return contents(shipped(variant("onnxruntime", "int8")), shipped(variant("onnxruntime", "fp32")))
+
+
+@pytest.fixture(scope="session")
+def gpu_contents(contents: MakeContents, variant: MakeVariant) -> BundleContents:
+    """As where there is no GPU to measure on."""
+    return contents(shipped(variant("onnxruntime", "fp16"), is_measured=False))
+
+
+@pytest.fixture(scope="session")
+def android_contents(contents: MakeContents, variant: MakeVariant) -> BundleContents:
+    return contents(shipped(variant("litert", "fp32")), left_out(variant("litert", "int8")))
 
 
 @pytest.fixture
@@ -111,14 +171,19 @@ def server(server_contents: BundleContents, tmp_path: Path) -> Bundle:
 
 
 @pytest.fixture
+def gpu(gpu_contents: BundleContents, tmp_path: Path) -> Bundle:
+    return pack("server-gpu", gpu_contents, tmp_path)
+
+
+@pytest.fixture
 def android(android_contents: BundleContents, tmp_path: Path) -> Bundle:
     return pack("android", android_contents, tmp_path)
 
 
-@pytest.fixture(params=["server-cpu", "android"])
+@pytest.fixture(params=["server-cpu", "server-gpu", "android"])
 def bundle(request: pytest.FixtureRequest) -> Bundle:
-    """Each kind of bundle in turn."""
-    made: Bundle = request.getfixturevalue("server" if request.param == "server-cpu" else "android")
+    """Bundles of several kinds in turn."""
+    made: Bundle = request.getfixturevalue({"server-cpu": "server", "server-gpu": "gpu"}.get(request.param, "android"))
     return made
 
 
@@ -131,11 +196,14 @@ def forge() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
         document = json.loads(path.read_text())
         for record in document["files"]:
             data = (folder / record["path"]).read_bytes()
-            record |= {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+            record |= {"sha256": sha256(data), "size_bytes": len(data)}
+        sizes = {record["path"]: record["size_bytes"] for record in document["files"]}
+        for model in document["models"]:
+            model["size_bytes"] = sizes[model["path"]]
         edit(document)
         path.write_text(json.dumps(document))
         digests = {record["path"]: record["sha256"] for record in document["files"]}
-        digests[MANIFEST] = hashlib.sha256(path.read_bytes()).hexdigest()
+        digests[MANIFEST] = sha256(path.read_bytes())
         (folder / SUMS).write_text(checksums(digests))
 
     return apply

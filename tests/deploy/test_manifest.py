@@ -57,26 +57,29 @@ def test_a_manifest_reads_back_as_it_was_written(bundle: Bundle) -> None:
     assert read_manifest(bundle.folder / MANIFEST) == bundle.manifest
 
 
-def test_the_shipped_schema_names_every_field_of_the_manifest(bundle: Bundle) -> None:
-    schema = json.loads((bundle.folder / MANIFEST_SCHEMA).read_text())
+def test_the_shipped_schema_names_every_field_of_the_manifest(server: Bundle) -> None:
+    schema = json.loads((server.folder / MANIFEST_SCHEMA).read_text())
     assert schema == manifest_schema()
-    document = json.loads((bundle.folder / MANIFEST).read_text())
+    document = json.loads((server.folder / MANIFEST).read_text())
     assert set(schema["properties"]) == set(schema["required"]) == set(document)
-    measured = schema["$defs"]["Measured"]
-    assert set(measured["properties"]) == set(measured["required"]) == set(document["measured"])
+    for name, record in (("Model", document["models"][0]), ("Measured", document["models"][0]["measured"][0])):
+        described = schema["$defs"][name]
+        assert set(described["properties"]) == set(described["required"]) == set(record)
 
 
 @pytest.mark.parametrize(
     ("edit", "complaint"),
     [
-        (lambda document: document.pop("golden"), "golden"),
+        (lambda document: document["models"][0].pop("golden"), r"models\.0\.golden"),
         (lambda document: document.update(extra=1), "extra: no such field"),
-        (lambda document: document["measured"].update(measured=1), "measured.measured: no such field"),
-        (lambda document: document["measured"].update(p90_ms=0), "measured.p90_ms: input should be greater than 0"),
-        (lambda document: document["measured"].update(spread=float("inf")), "measured.spread"),
+        (lambda document: _first(document).update(measured=1), r"models\.0\.measured\.0\.measured: no such field"),
+        (lambda document: _first(document).update(p90_ms=0), r".*p90_ms: input should be greater than 0"),
+        (lambda document: _first(document).update(spread=float("inf")), r".*spread"),
         (lambda document: document["accuracy"].update(top1=98.6), "accuracy.top1"),
-        (lambda document: document["golden"]["outputs"].update(shape=[40]), "golden: .*four sizes"),
-        (lambda document: document.update(schema=2), "schema: .*version 2, .*reads version 1"),
+        (lambda document: document["models"][0]["golden"]["outputs"].update(shape=[40]), r".*golden: .*four sizes"),
+        (lambda document: document.update(models=[]), "models: "),
+        (lambda document: document["network"].update(macs=2**53 + 1), r"network\.macs: "),
+        (lambda document: document.update(schema=1), "schema: .*version 1, .*reads version 2"),
     ],
 )
 def test_a_wrong_manifest_is_an_error_naming_the_field(
@@ -88,3 +91,8 @@ def test_a_wrong_manifest_is_an_error_naming_the_field(
     path.write_text(json.dumps(document))
     with pytest.raises(FileError, match=rf"edited\.json: {complaint}"):
         read_manifest(path)
+
+
+def _first(document: dict[str, Any]) -> Any:
+    """What was measured of the first model."""
+    return document["models"][0]["measured"][0]

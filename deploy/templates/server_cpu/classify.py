@@ -1,7 +1,7 @@
 """Classify an image: `python classify.py image.png`.
 
-Needs numpy, onnxruntime and pillow. Reads manifest.json beside it for the model, its preprocessing and the settings
-with which its latency was measured.
+Needs numpy, onnxruntime and pillow. Reads manifest.json beside it for the models, their preprocessing and the settings
+with which their latency was measured.
 """
 
 import argparse
@@ -16,14 +16,13 @@ from PIL import Image, ImageOps
 HERE = Path(__file__).resolve().parent
 
 
-def load_session(manifest: dict[str, Any]) -> onnxruntime.InferenceSession:
-    """The model with the session options that were measured."""
+def load_session(model: dict[str, Any]) -> onnxruntime.InferenceSession:
+    """A model with the session options that were measured."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = manifest["measured"]["threads"]
+    options.intra_op_num_threads = model["measured"][0]["threads"]
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    path = HERE / manifest["model"]["path"]
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(HERE / model["path"]), options, providers=["CPUExecutionProvider"])
 
 
 def preprocess(image: Image.Image, spec: dict[str, Any]) -> np.ndarray:
@@ -41,14 +40,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    models = {model["precision"]: model for model in manifest["models"]}  # the one to use first
     parser = argparse.ArgumentParser(description="Classify an image.")
     parser.add_argument("image", type=Path)
+    parser.add_argument("--precision", choices=models, default=next(iter(models)), help="by default the one to use")
     parser.add_argument("--top", type=int, default=3, help="how many labels to print (default 3)")
     arguments = parser.parse_args()
 
-    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     labels = (HERE / manifest["labels"]).read_text(encoding="utf-8").splitlines()
-    session = load_session(manifest)
+    session = load_session(models[arguments.precision])
     with Image.open(arguments.image) as image:
         inputs = preprocess(image, manifest["preprocessing"])
     (logits,) = session.run(None, {session.get_inputs()[0].name: inputs})

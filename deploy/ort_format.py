@@ -1,0 +1,75 @@
+"""ONNX Runtime's own form of a model, .ort, and the list of operators that a reduced build of it needs.
+
+A minimal build reads no .onnx files: https://onnxruntime.ai/docs/build/custom.html. Without optimisations that hold
+for one kind of processor only, the files run on all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from deploy import golden
+from deploy.errors import BundleError
+from deploy.manifest import Manifest
+from deploy.packager import BundleContents, Files
+from deploy.variant import Variant
+from profilers.runtimes import load_runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def ort_files(contents: BundleContents, manifest: Manifest, folder: str) -> Files:
+    """The .ort form of each ONNX model, and the one list of what they need, for a folder of the bundle.
+
+    Raises BundleError where one of them does not compute what its .onnx file does.
+    """
+    variants = {verdict.candidate.variant.name: verdict.candidate.variant for verdict in contents.shipped}
+    models = {
+        PurePosixPath(model.path).stem: variants[model.name] for model in manifest.models if model.format == "onnx"
+    }
+    with tempfile.TemporaryDirectory(prefix="millis-ort-") as scratch:
+        made = _converted(models, Path(scratch))
+        for name, variant in models.items():
+            _require_agreement(variant, made / f"{name}.ort", contents.golden_images)
+        return {f"{folder}/{path.name}": _portable(path) for path in sorted(made.iterdir())}
+
+
+def _converted(models: Mapping[str, Variant], scratch: Path) -> Path:
+    from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+
+    given, made = scratch / "onnx", scratch / "ort"
+    given.mkdir()
+    for name, variant in models.items():
+        (given / f"{name}.onnx").write_bytes(variant.artifact.path.read_bytes())
+    with contextlib.redirect_stdout(io.StringIO()):
+        convert_onnx_models_to_ort(
+            given, output_dir=made, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True
+        )
+    return made
+
+
+def _require_agreement(variant: Variant, ort: Path, images: np.ndarray) -> None:
+    runtime = load_runtime(variant.runtime)
+    expected = runtime.run(variant.artifact, images)
+    found = runtime.run(replace(variant.artifact, path=ort), images)
+    difference = float(abs(found - expected).max())
+    allowed = golden.tolerance(variant.precision, expected)
+    if not difference <= allowed:  # so that a difference that is not a number fails too
+        raise BundleError(
+            f"{ort.name}: differs from {variant.artifact.path.name} by {difference:.3g}, {allowed:.3g} allowed"
+        )
+
+
+def _portable(path: Path) -> bytes:
+    """A file as it is; the list of operators without the paths of this machine."""
+    data = path.read_bytes()
+    if path.suffix == ".ort":
+        return data
+    return b"".join(line for line in data.splitlines(keepends=True) if not line.startswith(b"#"))

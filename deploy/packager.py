@@ -1,0 +1,88 @@
+"""What the bundles of one kind look like, and what is needed to make one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.errors import BundleError
+from deploy.manifest import Accuracy, Data, Manifest, Network
+from deploy.variant import Variant, Verdict
+from profilers.precision import Precision
+from profilers.target import Target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_GOLDEN_IMAGES = range(4, 9)
+
+Files = Mapping[str, bytes]  # path in the bundle, with forward slashes -> contents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleContents:
+    """Everything a packager needs. Raises BundleError for what no bundle can be made of."""
+
+    name: str
+    verdicts: tuple[Verdict, ...]  # of every variant that was built for this bundle, the one to use first
+    max_accuracy_drop: float  # points
+    labels: tuple[str, ...]
+    mean: float  # of (pixel/255 - mean) / std, for all channels
+    std: float
+    golden_images: np.ndarray  # 4 to 8 real images, normalised, fp32 [N, C, H, W]
+    golden_logits: np.ndarray  # what PyTorch gives for them, fp32 [N, classes]
+    network: Network
+    accuracy: Accuracy  # of the trained network in PyTorch, on the test images
+    versions: dict[str, str]  # tool -> version
+    data: Data | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise BundleError(f"bundle name {self.name!r}: write letters, digits, dots, dashes and underscores")
+        if any(not label.strip() or not label.isprintable() for label in self.labels):
+            raise BundleError(f"bundle {self.name}: every label must be one line of text that is not blank")
+        if len(self.golden_images) not in _GOLDEN_IMAGES:
+            raise BundleError(f"bundle {self.name}: {len(self.golden_images)} golden images; give 4 to 8")
+        if not self.shipped:
+            raise BundleError(f"bundle {self.name}: no file to ship; " + "; ".join(v.reason for v in self.verdicts))
+
+    @property
+    def shipped(self) -> tuple[Verdict, ...]:
+        return tuple(verdict for verdict in self.verdicts if verdict.shipped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packager:
+    """One kind of bundle. Paths are relative to the bundle, with forward slashes.
+
+    Made of the files of `runtimes`, each in those of `precisions` that it has, chosen by what was measured on
+    `devices`. `model` says where a shipped file goes: the main one, or (is_main False) one for other devices.
+    `templates` maps files of the bundle to files under templates/; those that end in .j2 see the manifest as `m`, its
+    `files` still empty, and the label of the example image as `example_label`. `finished` makes the bytes that are
+    shipped from those that were compiled, metadata appended; they must run as they did before. `more_files` makes what
+    no template does.
+    """
+
+    name: str
+    summary: str  # a line for those who choose one
+    runtimes: tuple[str, ...]  # the first makes the main file
+    precisions: tuple[Precision, ...]
+    model: Callable[[Variant, bool], str]  # (variant, is_main) -> its path
+    labels: str
+    golden: str  # folder of golden inputs and outputs
+    templates: Mapping[str, str]
+    devices: tuple[str, ...] = ("local",)  # kinds of device that it is for, the likeliest first
+    accelerators: tuple[str, ...] = ("cpu",)
+    alternatives: bool = False  # ships every precision that is fit, not only the best of each runtime
+    single: bool = False  # ships the best of all, not of each runtime
+    unmeasured: bool = False  # may be made where no device was there to measure on, and says so
+    finished: Callable[[bytes, BundleContents], bytes] = lambda model, contents: model
+    more_files: Callable[[BundleContents, Manifest], Files] = lambda contents, manifest: {}
+
+    def suits(self, target: Target) -> bool:
+        """Whether what is measured there says something for this bundle."""
+        fits = target.runtime in self.runtimes and target.accelerator in self.accelerators
+        return fits and target.device.partition(":")[0] in self.devices

@@ -1,0 +1,49 @@
+"""A variant: the trained network as one compiled file, by one runtime, in one precision, and what was found of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deploy.manifest import Accuracy, Answers, Measured
+from deploy.parity import Parity
+from profilers.artifact import Artifact
+from profilers.precision import Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """Inputs and outputs are float32 in every precision, so that an application swaps one for another.
+
+    Its images are NHWC in LiteRT files and NCHW in ONNX ones. `parity` and both accuracies are None where nothing on
+    this machine runs the file, as a Core ML one.
+    """
+
+    runtime: str  # litert, onnxruntime, coreml
+    precision: Precision
+    artifact: Artifact
+    answers: Answers
+    parity: Parity | None = None
+    validation: Accuracy | None = None  # on the images by which a precision is chosen
+    test: Accuracy | None = None
+
+    @property
+    def name(self) -> str:
+        """As in `litert-int8`."""
+        return f"{self.runtime}-{self.precision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A variant and its latency on the targets that it may be shipped for; none where no device was there."""
+
+    variant: Variant
+    measured: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a candidate is shipped, and why."""
+
+    candidate: Candidate
+    shipped: bool
+    reason: str
