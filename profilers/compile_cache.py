@@ -43,6 +43,11 @@ class CompileJob:
     example: Tensor
     precision: Precision = "fp32"
     calibration: Tensor | None = None  # images that int8 takes its ranges from; by default the example
+    float_edges: bool = False  # float32 inputs and outputs in every precision
+
+    @property
+    def _converts_edges(self) -> bool:
+        return self.float_edges and self.precision != "fp32"
 
     def key(self) -> str:
         """A hash of everything the converted file depends on: code, weights, input shape, ranges, converter versions.
@@ -52,7 +57,7 @@ class CompileJob:
         runtime = load_runtime(self.runtime)
         digest = hashlib.sha256()
         for text in (
-            f"schema {SCHEMA}, {runtime.name}, {self.precision}",
+            f"schema {SCHEMA}, {runtime.name}, {self.precision}" + (", float edges" if self._converts_edges else ""),
             *_versions(runtime),
             f"{tuple(self.example.shape)} {self.example.dtype}",
             repr(self.module),
@@ -181,7 +186,7 @@ def _compile_into(job: CompileJob, entry: Path) -> None:
     final = entry / f"model.{runtime.format}"
     with TemporaryDirectory(dir=entry, prefix=".converting-") as scratch:
         path = Path(scratch) / final.name
-        artifact = runtime.compile(job.module, job.example, path, job.precision, job.calibration)
+        artifact = runtime.compile(job.module, job.example, path, job.precision, job.calibration, job.float_edges)
         artifact.path.replace(final)
     # Written last: an entry without it does not exist.
     write_json(entry / _RECORD, {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})

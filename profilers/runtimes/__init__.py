@@ -34,11 +34,13 @@ class Runtime(Protocol):
         path: Path,
         precision: Precision = "fp32",
         calibration: Tensor | None = None,
+        float_edges: bool = False,
     ) -> Artifact:
         """Convert a module for inference: batch normalisation folded, the runtime's own layout at the edges.
 
         `example` is [N, C, H, W]. int8 takes its ranges from `calibration` [M, C, H, W], M a multiple of N, or else
-        from `example`; its inputs and outputs are 8-bit numbers. Raises CompileError with the converter's own words.
+        from `example`. Inputs and outputs are numbers of the precision, or float32 with `float_edges`, then converted
+        inside. Raises CompileError with the converter's own words.
         """
 
     def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:

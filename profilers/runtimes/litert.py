@@ -38,6 +38,7 @@ class LiteRT:
         path: Path,
         precision: Precision = "fp32",
         calibration: Tensor | None = None,
+        float_edges: bool = False,
     ) -> Artifact:
         import torch
 
@@ -54,7 +55,7 @@ class LiteRT:
         taken = tensor_spec(_OUTPUT, shape, channels_last=True)
         if precision != "fp32":
             images = (example if calibration is None else calibration).numpy()
-            given, taken = _quantized(path, precision, given, taken, images)
+            given, taken = _quantized(path, precision, given, taken, images, float_edges)
         return Artifact.of(path, format=self.format, inputs=(given,), outputs=(taken,))
 
     def run(self, artifact: Artifact, images: np.ndarray) -> np.ndarray:
@@ -72,10 +73,10 @@ def _convert(network: nn.Module, example: Tensor, path: Path, *, images_out: boo
 
 
 def _quantized(
-    path: Path, precision: Precision, given: TensorSpec, taken: TensorSpec, images: np.ndarray
+    path: Path, precision: Precision, given: TensorSpec, taken: TensorSpec, images: np.ndarray, float_edges: bool
 ) -> tuple[TensorSpec, TensorSpec]:
     """Quantise the file where it lies; what its ends hold from then on."""
-    from profilers.runtimes.litert_quantization import quantize_int8, weights_to_fp16
+    from profilers.runtimes.litert_quantization import quantize_inside, quantize_int8, weights_to_fp16
 
     try:
         if precision == "fp16":
@@ -83,6 +84,9 @@ def _quantized(
             return given, taken
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # to see ranges it keeps every tensor, of which LiteRT warns
+            if float_edges:
+                quantize_inside(path, given, images)
+                return given, taken
             return quantize_int8(path, given, taken, images)
     except REFUSALS as error:
         raise refusal("ai_edge_quantizer", error) from error

@@ -11,6 +11,10 @@ import numpy as np
 from profilers.artifact import Quantization, TensorSpec
 from profilers.runtimes.feeding import batches, stored
 
+# What may compute in floats in a file of float32 edges: the edges themselves, and a softmax between the last 8-bit
+# numbers and the output, whose probabilities would else come in steps of 1/256.
+_FLOAT_OPERATIONS = {"QUANTIZE", "DEQUANTIZE", "SOFTMAX"}
+
 
 def quantize_int8(
     path: Path, given: TensorSpec, taken: TensorSpec, images: np.ndarray
@@ -20,17 +24,54 @@ def quantize_int8(
     Returns what its input and output hold then.
     """
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import recipe
 
-    asked = recipe.static_wi8_ai8()
-    ranges = _ranges(path, asked, [{given.name: stored(batch, given)} for batch in batches(images, given.shape[0])])
-    result = quantizer.Quantizer(path, asked).quantize(ranges, enable_progress_report=False)
-    path.write_bytes(result.quantized_model)
+    _quantize(path, recipe.static_wi8_ai8(), given, images)
     made = Interpreter(str(path))
     floats = [each["name"] for each in made.get_tensor_details() if each["dtype"] == np.float32]
     if floats:
         raise ValueError(f"{len(floats)} tensors are left in floats, such as {floats[0]}")
     return _held(given, made.get_input_details()[0]), _held(taken, made.get_output_details()[0])
+
+
+def quantize_inside(path: Path, given: TensorSpec, images: np.ndarray) -> None:
+    """The same between a float32 input and a float32 output, with a softmax, if it ends in one, in floats too."""
+    from ai_edge_quantizer import qtyping, recipe_manager
+
+    recipes = recipe_manager.RecipeManager()
+    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    recipes.add_static_config(".*", everything, activation_num_bits=8, weight_num_bits=8)
+    for name in ("INPUT", "OUTPUT", "SOFTMAX"):  # to the quantiser the edges are operations, too
+        recipes.add_quantization_config(
+            ".*", qtyping.TFLOperationName(name), algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE
+        )
+    _quantize(path, recipes.get_quantization_recipe(), given, images)
+    left = sorted(_computing_in_floats(path) - _FLOAT_OPERATIONS)
+    if left:
+        raise ValueError(f"left in floats: {', '.join(left)}")
+
+
+def _quantize(path: Path, asked: Any, given: TensorSpec, images: np.ndarray) -> None:
+    from ai_edge_quantizer import quantizer
+
+    ranges = _ranges(path, asked, [{given.name: stored(batch, given)} for batch in batches(images, given.shape[0])])
+    result = quantizer.Quantizer(path, asked).quantize(ranges, enable_progress_report=False)
+    path.write_bytes(result.quantized_model)
+
+
+def _computing_in_floats(path: Path) -> set[str]:
+    """The kinds of operation that read or write a float32 tensor."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    kinds = set()
+    for graph in model.subgraphs:
+        for operation in graph.operators:
+            touched = (graph.tensors[place] for place in (*operation.inputs, *operation.outputs) if place >= 0)
+            if any(tensor.type == schema.TensorType.FLOAT32 for tensor in touched):
+                kinds.add(names[model.operatorCodes[operation.opcodeIndex].builtinCode])
+    return kinds
 
 
 def _ranges(path: Path, asked: object, samples: list[dict[str, np.ndarray]]) -> Any:

@@ -1,4 +1,4 @@
-"""Full quantisation by ONNX Runtime's own quantiser, with nothing but 8-bit tensors at the edges.
+"""Full quantisation by ONNX Runtime's own quantiser, with 8-bit tensors at the edges or float32 ones.
 
 Weights are int8, per channel; activations are uint8: with int8 ones ONNX Runtime leaves a convolution whose input has a
 second reader, as every block with a shortcut has, in floats on x86.
@@ -23,14 +23,19 @@ _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def quantize_int8(
-    model: ModelProto, given: TensorSpec, taken: TensorSpec, images: np.ndarray
+    model: ModelProto, given: TensorSpec, taken: TensorSpec, images: np.ndarray, *, float_edges: bool = False
 ) -> tuple[ModelProto, TensorSpec, TensorSpec]:
-    """Make all of a float model int8, its ranges those that fp32 images [M, C, H, W] give: QDQ form, without edges.
+    """Make all of a float model int8, its ranges those that fp32 images [M, C, H, W] give: QDQ form.
 
-    Also returns what its input and output hold then. Raises ValueError where one of them could not be quantised.
+    With `float_edges` as the quantiser leaves it, its input quantised and its output dequantised by its first and last
+    node; else without these two. Also returns what its input and output hold then. Raises ValueError where one of them
+    could not be quantised.
     """
     made = _quantized(model, given.name, batches(images, given.shape[0]))
-    return made, *_strip_edges(made.graph, given, taken)
+    edges = _edges(made.graph, given, taken)
+    if float_edges:
+        return made, given, taken
+    return made, *_strip_edges(made.graph, given, taken, *edges)
 
 
 def _quantized(model: ModelProto, name: str, samples: Iterator[np.ndarray]) -> ModelProto:
@@ -62,15 +67,22 @@ def _quantized(model: ModelProto, name: str, samples: Iterator[np.ndarray]) -> M
         return onnx.load(path)
 
 
-def _strip_edges(graph: GraphProto, given: TensorSpec, taken: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
+def _edges(graph: GraphProto, given: TensorSpec, taken: TensorSpec) -> tuple[NodeProto, NodeProto]:
+    """The node that quantises the input, and the one that dequantises the output."""
+    first = [node for node in graph.node if node.input[0] == given.name]
+    last = [node for node in graph.node if node.output[0] == taken.name]
+    return _only(first, "QuantizeLinear", given), _only(last, "DequantizeLinear", taken)
+
+
+def _strip_edges(
+    graph: GraphProto, given: TensorSpec, taken: TensorSpec, quantize: NodeProto, dequantize: NodeProto
+) -> tuple[TensorSpec, TensorSpec]:
     """Take off, in place, what quantises the input and dequantises the output, and the layout of a lone operation.
 
     ONNX Runtime's 8-bit convolutions are channels last: it puts transpositions around them, which a network has once
     and each operation alone would have twice. So images go in and come out channels last, through transpositions
     against which it cancels its own. Without a convolution it adds none, and images stay channels first.
     """
-    quantize = _only([node for node in graph.node if node.input[0] == given.name], "QuantizeLinear", given)
-    dequantize = _only([node for node in graph.node if node.output[0] == taken.name], "DequantizeLinear", taken)
     channels_last = any(node.op_type == "Conv" for node in graph.node)
     held = [
         tensor_spec(

@@ -1,4 +1,4 @@
-"""ONNX Runtime: PyTorch's own exporter, NCHW at the edges; int8 by its own quantiser, NHWC at the edges."""
+"""ONNX Runtime: PyTorch's own exporter, NCHW at the edges; int8 by its own quantiser, with 8-bit edges NHWC."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class OnnxRuntime:
         path: Path,
         precision: Precision = "fp32",
         calibration: Tensor | None = None,
+        float_edges: bool = False,
     ) -> Artifact:
         import torch
 
@@ -45,15 +46,16 @@ class OnnxRuntime:
         try:
             with torch.no_grad():
                 shape = tuple(network(example).shape)
-            model = _exported(network.half(), example.half()) if precision == "fp16" else _exported(network, example)
+            given, taken = tensor_spec("image", tuple(example.shape)), tensor_spec("output", shape)
+            if precision == "fp16":
+                model, given, taken = _halved(network, example, given, taken, float_edges)
+            else:
+                model = _exported(network, example)
         except REFUSALS as error:
             raise refusal("torch.onnx.export", error) from error
-        given, taken = tensor_spec("image", tuple(example.shape)), tensor_spec("output", shape)
-        if precision == "fp16":
-            given, taken = replace(given, dtype="float16"), replace(taken, dtype="float16")
         if precision == "int8":
             images = (example if calibration is None else calibration).numpy()
-            model, given, taken = _quantized(model, given, taken, images)
+            model, given, taken = _quantized(model, given, taken, images, float_edges)
         path.write_bytes(model.SerializeToString())
         return Artifact.of(path, format=self.format, inputs=(given,), outputs=(taken,))
 
@@ -75,13 +77,24 @@ def _exported(network: nn.Module, example: Tensor) -> ModelProto:
     return program.model_proto
 
 
+def _halved(
+    network: nn.Module, example: Tensor, given: TensorSpec, taken: TensorSpec, float_edges: bool
+) -> tuple[ModelProto, TensorSpec, TensorSpec]:
+    from profilers.runtimes.float_edges import HalfInside
+
+    if float_edges:
+        return _exported(HalfInside(network), example), given, taken
+    model = _exported(network.half(), example.half())
+    return model, replace(given, dtype="float16"), replace(taken, dtype="float16")
+
+
 def _quantized(
-    model: ModelProto, given: TensorSpec, taken: TensorSpec, images: np.ndarray
+    model: ModelProto, given: TensorSpec, taken: TensorSpec, images: np.ndarray, float_edges: bool
 ) -> tuple[ModelProto, TensorSpec, TensorSpec]:
     from profilers.runtimes.onnx_int8 import quantize_int8
 
     try:
-        return quantize_int8(model, given, taken, images)
+        return quantize_int8(model, given, taken, images, float_edges=float_edges)
     except REFUSALS as error:
         raise refusal("onnxruntime.quantization", error) from error
 

@@ -36,18 +36,22 @@ class PyTorch:
         path: Path,
         precision: Precision = "fp32",
         calibration: Tensor | None = None,
+        float_edges: bool = False,
     ) -> Artifact:
         """The file is a zip archive of JSON and raw weights: without an example of the input it holds no pickle."""
         import torch
 
         from profilers.blocks import folded
+        from profilers.runtimes.float_edges import HalfInside
 
         network = folded(module)
         given = tensor_spec("image", tuple(example.shape))
         try:
             with torch.no_grad():
                 taken = tensor_spec("output", tuple(network(example).shape))
-            if precision == "fp16":
+            if precision == "fp16" and float_edges:
+                network = HalfInside(network)
+            elif precision == "fp16":
                 given, taken = replace(given, dtype="float16"), replace(taken, dtype="float16")
                 network, example = network.half(), example.half()
             program = torch.export.export(network, (example,))
