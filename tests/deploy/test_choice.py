@@ -1,0 +1,163 @@
+"""The choice of a precision: by what was measured, and with a reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.choice import SAME, choose, only_of
+from deploy.manifest import Accuracy, Measured
+from deploy.parity import Parity
+from deploy.variant import Candidate, Variant, Verdict
+from profilers.artifact import Artifact
+from profilers.precision import Precision
+
+IMAGES = 1000
+
+
+def measured(ms: float, precision: Precision, target: str = "local:litert") -> Measured:
+    return Measured(
+        target=target if precision == "fp32" else f"{target}?precision={precision}",
+        runtime="litert",
+        runtime_version="2.3",
+        threads=1,
+        precision=precision,
+        budget_ms=1.0,
+        predicted_ms=None,
+        measured_ms=ms,
+        p90_ms=ms * 1.1,
+        spread=0.01,
+        samples=100,
+        protocol="quick",
+        device={},
+    )
+
+
+def candidate(
+    precision: Precision, *ms: float, correct: int | None = 900, size: int = 100, difference: float = 0.1
+) -> Candidate:
+    """A file of that precision, `ms` on as many devices, right on `correct` of 1,000 validation images."""
+    parity = Parity(images=8, max_abs_difference=difference, max_abs_logit=9, tolerance=None, top1_agreement=1)
+    variant = Variant(
+        runtime="litert",
+        precision=precision,
+        artifact=Artifact(path=Path("m"), format="tflite", inputs=(), outputs=(), size_bytes=size, sha256=""),
+        answers="probabilities",
+        parity=parity,
+        validation=None if correct is None else Accuracy.of(correct=correct, images=IMAGES),
+    )
+    devices = ("local:litert", "adb:PHONE:litert")
+    return Candidate(
+        variant=variant, measured=tuple(measured(each, precision, d) for each, d in zip(ms, devices, strict=False))
+    )
+
+
+def told(verdicts: Sequence[Verdict]) -> list[tuple[str, bool]]:
+    return [(verdict.candidate.variant.precision, verdict.shipped) for verdict in verdicts]
+
+
+def reason_of(verdicts: Sequence[Verdict], precision: Precision) -> str:
+    return next(each.reason for each in verdicts if each.candidate.variant.precision == precision)
+
+
+def test_the_fastest_that_is_accurate_enough_is_shipped_first() -> None:
+    found = choose(
+        [candidate("fp32", 0.40), candidate("fp16", 0.35, correct=901), candidate("int8", 0.20, correct=896)],
+        max_accuracy_drop=0.5,
+    )
+    assert told(found) == [("int8", True), ("fp16", True), ("fp32", True)]
+    assert found[0].reason == (
+        "0.2 ms on local:litert, the fastest (fp32: 0.4 ms); 0.40 points of validation accuracy below fp32"
+    )
+
+
+@pytest.mark.parametrize(("correct", "shipped"), [(895, True), (894, False)])
+def test_exactly_the_allowed_drop_is_allowed_and_an_image_more_is_not(correct: int, shipped: bool) -> None:
+    found = choose([candidate("fp32", 0.4), candidate("int8", 0.2, correct=correct)], max_accuracy_drop=0.5)
+    assert ("int8", shipped) in told(found)
+    if not shipped:
+        assert reason_of(found, "int8") == "loses 0.60 points of validation accuracy against fp32; 0.5 are allowed"
+
+
+def test_int8_that_is_slower_is_never_shipped_and_the_figures_say_so() -> None:
+    found = choose([candidate("fp32", 0.4), candidate("int8", 0.401, size=25)], max_accuracy_drop=100)
+    assert told(found) == [("fp32", True), ("int8", False)]
+    assert reason_of(found, "int8") == "slower than fp32: 0.401 ms against 0.4 ms on local:litert"
+
+
+@pytest.mark.parametrize("difference", [math.nan, math.inf])
+def test_a_file_that_gives_no_numbers_is_never_shipped(difference: float) -> None:
+    found = choose([candidate("fp32", 0.4), candidate("fp16", 0.1, difference=difference)], max_accuracy_drop=100)
+    assert ("fp16", False) in told(found) and "not numbers" in reason_of(found, "fp16")
+
+
+def test_of_files_as_fast_as_each_other_the_smallest_is_first() -> None:
+    found = choose(
+        [candidate("fp32", 0.4), candidate("fp16", 0.398, size=50), candidate("int8", 0.391, size=70)],
+        max_accuracy_drop=0.5,
+    )
+    assert told(found)[0] == ("fp16", True)
+    assert "as fast as any within 2% and the smallest file" in found[0].reason
+
+
+def test_of_files_that_were_not_measured_anywhere_the_smallest_is_first() -> None:
+    found = choose([candidate("fp32"), candidate("fp16", size=50)], max_accuracy_drop=0.5)
+    assert told(found) == [("fp16", True), ("fp32", True)] and "not measured, the smallest file" in found[0].reason
+
+
+def test_without_fp32_and_without_a_runtime_here_the_reason_says_that_nothing_was_evaluated() -> None:
+    (only,) = choose([candidate("fp16", correct=None)], max_accuracy_drop=0.5)
+    assert only.shipped and "accuracy not evaluated" in only.reason
+
+
+def test_latencies_of_different_devices_are_not_compared() -> None:
+    fp32 = replace(candidate("fp32"), measured=(measured(0.1, "fp32", "adb:PHONE:litert"),))
+    found = choose([candidate("int8", 0.4), fp32], max_accuracy_drop=0.5)
+    assert ("int8", True) in told(found)
+
+
+def test_the_first_device_decides() -> None:
+    found = choose([candidate("fp32", 0.4, 0.1), candidate("int8", 0.3, 0.9)], max_accuracy_drop=0.5)
+    assert told(found)[0] == ("int8", True)
+
+
+def test_accuracies_on_other_images_are_not_compared() -> None:
+    other = candidate("int8", 0.1)
+    fewer = replace(other.variant, validation=Accuracy.of(correct=9, images=10))
+    with pytest.raises(ValueError, match="judged by 10 images, but fp32 by 1000"):
+        choose([candidate("fp32", 0.4), replace(other, variant=fewer)], max_accuracy_drop=0.5)
+
+
+def test_what_was_only_there_to_compare_with_is_not_shipped() -> None:
+    both = choose([candidate("fp32", 0.3), candidate("fp16", 0.3, size=50)], max_accuracy_drop=0.5)
+    assert told(only_of(both, ["fp16"])) == [("fp16", True), ("fp32", False)]
+    assert "what the others are compared with" in reason_of(only_of(both, ["fp16"]), "fp32")
+
+
+NAMES: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+
+
+@given(
+    found=st.lists(st.tuples(st.floats(0.01, 10), st.integers(0, IMAGES), st.integers(1, 100)), min_size=3, max_size=3),
+    allowed=st.floats(0, 20),
+)
+def test_whatever_was_measured_the_choice_keeps_its_rules(found: list[tuple[float, int, int]], allowed: float) -> None:
+    candidates = [
+        candidate(name, ms, correct=correct, size=size) for name, (ms, correct, size) in zip(NAMES, found, strict=True)
+    ]
+    verdicts = choose(candidates, max_accuracy_drop=allowed)
+    fp32_ms, fp32_correct, _ = found[0]
+    assert sorted(each.candidate.variant.precision for each in verdicts) == sorted(NAMES)
+    assert [each.shipped for each in verdicts] == sorted((each.shipped for each in verdicts), reverse=True)
+    assert all(each.reason for each in verdicts)
+    by_name = dict(zip(NAMES, found, strict=True))
+    shipped = [by_name[each.candidate.variant.precision] for each in verdicts if each.shipped]
+    for ms, correct, _ in shipped:
+        assert ms <= fp32_ms and 100 * (fp32_correct - correct) / IMAGES <= allowed
+    assert shipped[0][0] <= min(ms for ms, _, _ in shipped) * (1 + SAME)
