@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.console import facts, print_table, show
 
 if TYPE_CHECKING:
-    from pipeline.report import Report
+    from deploy.manifest import LeftOut, Manifest, Model
+    from pipeline.report import Report, TargetReport
     from pipeline.run import Run
 
 
@@ -88,13 +90,16 @@ def show_report(current: Run, as_json: bool) -> None:
                 f"{each.budget_ms:.4f}",
                 f"{each.predicted_ms:.4f}",
                 f"{each.measured_ms:.4f}",
-                f"{found.accuracy:.2%}",
-                f"{each.size_bytes / 1024:.0f} KiB",
+                each.shipped.precision,
+                f"{each.shipped.measured_ms:.4f}",
+                f"{each.shipped.accuracy:.2%}",
+                f"{each.shipped.size_bytes / 1024:.0f} KiB",
                 str(current.folder / each.bundle) if each.bundle else "",
             ]
             for each in found.targets
         ]
-        print_table(["target", "budget ms", "predicted ms", "measured ms", "accuracy", "size", "bundle"], rows)
+        head = ["target", "budget ms", "predicted ms", "measured ms", "shipped", "its ms", "accuracy", "size", "bundle"]
+        print_table(head, rows)
         print(f"{current.folder / 'report.html'}: how each number was obtained, with pictures")
 
     show(json.loads((current.folder / "report.json").read_text()), as_json, text)
@@ -106,5 +111,74 @@ def _require_budgets_met(found: Report) -> None:
 
     missed = [each for each in found.targets if not each.within_budget]
     if missed:
-        told = "; ".join(f"{each.measured_ms:.4g} ms of {each.budget_ms:.4g} ms on {each.target}" for each in missed)
+        told = "; ".join(_missed(each) for each in missed)
         raise MillisError(f"the finished network was measured over its budget: {told}; was the machine busy? run again")
+
+
+def _missed(target: TargetReport) -> str:
+    """By how much, and, where it is shipped in another precision than the budget was set for, why."""
+    told = f"{target.shipped.measured_ms:.4g} ms of {target.budget_ms:.4g} ms on {target.target}"
+    if target.own is target.shipped:
+        return told
+    return f"{told} (shipped in {target.shipped.precision}; {target.own.precision}: {target.own.reason})"
+
+
+def show_bundles(current: Run, as_json: bool) -> None:
+    """The file to use of each bundle of a run, and what was left out of it and why."""
+    from deploy.manifest import MANIFEST, read_manifest
+    from pipeline.stages.export import read_exports
+
+    folders = [current.folder / "bundles" / name for name in current.plan.bundles]
+    bundles = [_bundle(folder, read_manifest(folder / MANIFEST)) for folder in folders]
+    refused = read_exports(current).refused
+
+    def text() -> None:
+        head = ["bundle", "model", "precision", "ms", "size", "accuracy", "measured on"]
+        print_table(head, [[each["bundle"], *_cells(each["models"][0])] for each in bundles])
+        for each in bundles:
+            for model in each["models"][1:]:
+                print(f"{each['bundle']}: {model['runtime']} {model['precision']} is in it too: {model['reason']}")
+            for left in each["left_out"]:
+                print(f"{each['bundle']}: {left['runtime']} {left['precision']} left out: {left['reason']}")
+        for name, reason in refused.items():
+            print(f"{name} could not be made: {reason}")
+
+    show({"bundles": bundles, "refused": refused}, as_json, text)
+
+
+def _bundle(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    models = [
+        {
+            "path": str(folder / model.path),
+            "size_bytes": model.size_bytes,
+            "accuracy": None if model.accuracy is None else model.accuracy.top1,
+            **_found(model),
+        }
+        for model in manifest.models
+    ]
+    left_out = [{"size_bytes": each.size_bytes, **_found(each)} for each in manifest.left_out]
+    return {"bundle": manifest.packager, "path": str(folder), "models": models, "left_out": left_out}
+
+
+def _found(of: Model | LeftOut) -> dict[str, Any]:
+    """What was found of a file, whether or not it is shipped."""
+    first = of.measured[0] if of.measured else None
+    return {
+        "runtime": of.runtime,
+        "precision": of.precision,
+        "target": None if first is None else first.target,
+        "measured_ms": None if first is None else first.measured_ms,
+        "validation_accuracy": None if of.validation is None else of.validation.top1,
+        "reason": of.reason,
+    }
+
+
+def _cells(model: dict[str, Any]) -> list[str]:
+    return [
+        Path(model["path"]).name,
+        model["precision"],
+        "" if model["measured_ms"] is None else f"{model['measured_ms']:.4f}",
+        f"{model['size_bytes'] / 1024:.0f} KiB",
+        "" if model["accuracy"] is None else f"{model['accuracy']:.2%}",
+        model["target"] or "nothing: no such device here",
+    ]

@@ -9,9 +9,10 @@ from pathlib import Path
 from latency_tables.table import Latency
 from pipeline.architecture import Architecture
 from pipeline.budget import Goal
-from pipeline.profiling import compile_job, network_name
+from pipeline.profiling import network_name
 from pipeline.run import Run
 from pipeline.search_task import SearchResult
+from pipeline.shipping import Kind, shipped_job
 from pipeline.stage import Stage
 from profilers.compile_cache import compile_all
 from profilers.errors import MillisError
@@ -75,14 +76,14 @@ def _tightened(run: Run, goal: Goal, asked: Goal, measured_ms: float, architectu
 
 
 def _measured_ms(run: Run, architecture: Architecture, goals: Sequence[Goal]) -> list[float]:
-    """The network's latency on each target, with seeded weights: they time as trained ones do."""
-    runtimes = dict.fromkeys(goal.target.runtime for goal in goals)
-    artifacts = compile_all({runtime: compile_job(architecture.graph(), runtime) for runtime in runtimes})
+    """The latency of the file to ship in each target's precision, with seeded weights: they time as trained ones do."""
+    kinds = {Kind(goal.target.runtime, goal.target.precision) for goal in goals}
+    artifacts = compile_all({kind.name: shipped_job(architecture.graph(), kind) for kind in kinds})
     name = network_name(architecture)
     measured = []
     for goal in goals:
         journal = run.folder / "derive" / f"{goal.target.slug}.measurements.jsonl"
-        work = {name: artifacts[goal.target.runtime]}
+        work = {name: artifacts[Kind(goal.target.runtime, goal.target.precision).name]}
         protocol = goal.table.protocol
         measurement = sweep(work, goal.target, protocol, journal, notify=run.watch.note)[name]
         measured.append(Latency.of(measurement).ms(protocol.statistic))

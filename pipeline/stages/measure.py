@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,13 +10,17 @@ from typing import ClassVar
 from latency_tables.table import Latency
 from pipeline.run import Run
 from pipeline.stage import Stage
-from pipeline.stages.export import read_exports
+from pipeline.stages.export import Exports, read_exports
+from profilers.artifact import Artifact
 from profilers.files import read_json, write_json
-from profilers.protocol import protocol_named
+from profilers.measurement import Measurement
+from profilers.precision import Precision
+from profilers.protocol import Protocol, protocol_named
 from profilers.sweep import sweep
 from profilers.target import Target
 
-SCHEMA = 2  # 1: latency, environment and protocol by target. 2: what of the latency counts
+# 1: latency, environment and protocol by target. 2: what of the latency counts. 3: by target and precision
+SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +34,28 @@ class MeasuredNetwork:
     environment: dict[str, str]
     protocol: str
 
+    @staticmethod
+    def of(measurement: Measurement, protocol: Protocol) -> MeasuredNetwork:
+        latency = Latency.of(measurement)
+        return MeasuredNetwork(
+            latency=latency,
+            measured_ms=latency.ms(protocol.statistic),
+            environment=dict(measurement.environment.facts),
+            protocol=protocol.describe(),
+        )
 
-def read_measured(run: Run) -> dict[str, MeasuredNetwork]:
-    """What was measured, by target."""
+
+ByPrecision = dict[Precision, MeasuredNetwork]
+
+
+def read_measured(run: Run) -> dict[str, ByPrecision]:
+    """What was measured, by target and precision."""
     return read_json(_record(run), _Record, kind="record of measurements", schema=SCHEMA).targets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Record:
-    targets: dict[str, MeasuredNetwork]
+    targets: dict[str, ByPrecision]
 
 
 def _record(run: Run) -> Path:
@@ -46,7 +63,7 @@ def _record(run: Run) -> Path:
 
 
 def _inputs(run: Run) -> Sequence[object]:
-    sums = {runtime: one.artifact.sha256 for runtime, one in read_exports(run).items()}
+    sums = {each.name: each.artifact.sha256 for each in read_exports(run).variants}
     return [sums, [target.target for target in run.plan.targets], run.plan.profile.protocol]
 
 
@@ -57,20 +74,28 @@ def _outputs(run: Run) -> Sequence[Path]:
 def _perform(run: Run) -> None:
     exports = read_exports(run)
     protocol = protocol_named(run.plan.profile.protocol)
-    measured = {}
-    for name in (target.target for target in run.plan.targets):
-        target = Target.parse(name)
-        journal = run.folder / "measured" / f"{target.slug}.measurements.jsonl"
-        work = {"network": exports[target.runtime].artifact}
-        measurement = sweep(work, target, protocol, journal, notify=run.watch.note)["network"]
-        latency = Latency.of(measurement)
-        measured[name] = MeasuredNetwork(
-            latency=latency,
-            measured_ms=latency.ms(protocol.statistic),
-            environment=dict(measurement.environment.facts),
-            protocol=protocol.describe(),
-        )
-    write_json(_record(run), {"schema": SCHEMA, "targets": {name: asdict(one) for name, one in measured.items()}})
+    measured = {target.target: _measured(run, target.parsed, exports, protocol) for target in run.plan.targets}
+    document = {
+        name: {precision: asdict(found) for precision, found in each.items()} for name, each in measured.items()
+    }
+    write_json(_record(run), {"schema": SCHEMA, "targets": document})
+
+
+def _measured(run: Run, target: Target, exports: Exports, protocol: Protocol) -> ByPrecision:
+    """All precisions in one sweep, each burst beside those of the others: so they can be compared."""
+    journal = run.folder / "measured" / f"{target.slug}.measurements.jsonl"
+    work = _work(target, exports)
+    found = sweep({str(name): each for name, each in work.items()}, target, protocol, journal, notify=run.watch.note)
+    return {precision: MeasuredNetwork.of(found[precision], protocol) for precision in work}
+
+
+def _work(target: Target, exports: Exports) -> Mapping[Precision, Artifact]:
+    """A CPU runs every precision; an accelerator is asked for its target's own."""
+    return {
+        each.precision: each.artifact
+        for each in exports.variants
+        if each.runtime == target.runtime and (target.accelerator == "cpu" or each.precision == target.precision)
+    }
 
 
 MEASURE = Stage(name="measure", inputs=_inputs, work="measured", outputs=_outputs, perform=_perform)

@@ -1,27 +1,31 @@
-"""Stage `package`: a bundle for each target that asks for one, verified as a user would."""
+"""Stage `package`: the bundles that the plan asks for, each of the files chosen for it, verified as a user would."""
 
 from __future__ import annotations
 
+import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from deploy.bundle import BundleContents
-from deploy.errors import PackagerError
+from deploy.choice import choose, only_of
 from deploy.manifest import Accuracy, Data, Measured, Network
+from deploy.packager import BundleContents, Packager
 from deploy.packagers import load_packager, pack
+from deploy.parity import reference_outputs
+from deploy.variant import Candidate, Variant, Verdict
 from deploy.verify import verify
-from pipeline.plan import Plan, TargetPlan
+from pipeline.plan import TargetPlan
 from pipeline.run import Run
+from pipeline.shipping import Kind, bundle_kinds
 from pipeline.stage import Stage
-from pipeline.stages.export import read_exports, test_images
+from pipeline.stages.export import evenly, read_exports, trained_network
 from pipeline.stages.measure import read_measured
 from pipeline.stages.train import read_train_record
 from profilers.errors import MillisError
-from profilers.runtimes import installed, load_runtime
-from profilers.target import Target
+from profilers.precision import Precision
+from profilers.runtimes import RUNTIMES, installed, load_runtime
 
 GOLDEN_IMAGES = 8
 
@@ -30,66 +34,41 @@ def bundles_folder(run: Run) -> Path:
     return run.folder / "bundles"
 
 
-def bundled(run: Run) -> list[TargetPlan]:
-    """The targets that ask for a bundle."""
-    return [target for target in run.plan.targets if target.bundle is not None]
+def verdicts_for(run: Run, packager: Packager) -> tuple[Verdict, ...]:
+    """What a bundle ships and what it leaves out, the file to use first."""
+    wanted = bundle_kinds(run.plan, packager)
+    groups = [
+        _group(run, packager, runtime, [kind.precision for kind in wanted if kind.runtime == runtime])
+        for runtime in dict.fromkeys(kind.runtime for kind in wanted)
+    ]
+    if packager.single:  # of the best of each runtime the best: on the likeliest device the fastest
+        groups.sort(key=lambda group: _place_and_ms(packager, group))
+    return tuple(verdict for group in groups for verdict in group)
 
 
-def assign_bundles(plan: Plan, names: Sequence[str]) -> Plan:
-    """The plan with each bundle given to the first target whose runtime makes what it ships; raises PackagerError."""
-    chosen: dict[str, str] = {}
-    for name in names:
-        wanted = load_packager(name).format
-        fitting = [t.target for t in plan.targets if load_runtime(Target.parse(t.target).runtime).format == wanted]
-        free = [target for target in fitting if target not in chosen]
-        if not free:
-            raise PackagerError(f"packager {name}: ships {wanted} files, and no target of this run makes one for it")
-        chosen[free[0]] = name
-    return replace(plan, targets=tuple(replace(t, bundle=chosen.get(t.target)) for t in plan.targets))
+def verdicts_on(run: Run, target: TargetPlan) -> tuple[Verdict, ...]:
+    """The same for one target by itself: what would be shipped for it."""
+    precisions = list(read_measured(run)[target.target])
+    candidates = [
+        Candidate(variant=variant, measured=(measured_on(run, target, precision),))
+        for precision in precisions
+        if (variant := read_exports(run).variant(Kind(target.parsed.runtime, precision)))
+    ]
+    return choose(candidates, max_accuracy_drop=run.plan.max_accuracy_drop)
 
 
-def contents_for(run: Run, target: TargetPlan) -> BundleContents:
-    """Everything a packager needs to know of the network on this target."""
-    parsed = Target.parse(target.target)
-    exported = read_exports(run)[parsed.runtime]
-    architecture = run.architecture()
-    record = read_train_record(run)
-    return BundleContents(
-        name=run.plan.name,
-        artifact=exported.artifact,
-        labels=run.data.classes,
-        mean=run.data.normalisation.mean,
-        std=run.data.normalisation.std,
-        golden_images=test_images(run, GOLDEN_IMAGES).contiguous().numpy(),
-        network=Network(
-            space=run.space.name,
-            choices=architecture.labels,
-            params=architecture.params,
-            macs=architecture.macs,
-        ),
-        measured=_measured(run, target),
-        accuracy=Accuracy.of(correct=record.test_correct, images=record.test_images),
-        parity=exported.parity,
-        versions=_versions(parsed),
-        data=Data(
-            name=run.plan.data,
-            description=f"{len(run.data.weights)} images to train on, {len(run.data.test)} to test on",
-            licence="see the source of the data set",
-        ),
-    )
-
-
-def _measured(run: Run, target: TargetPlan) -> Measured:
-    goal = run.goal(target)
-    found = read_measured(run)[target.target]
+def measured_on(run: Run, target: TargetPlan, precision: Precision) -> Measured:
+    """Latency of a file on a target; predicted where the target's table is of its precision."""
+    goal, found = run.goal(target), read_measured(run)[target.target][precision]
+    predicted = precision == goal.target.precision
     return Measured(
-        target=str(goal.target),
+        target=str(replace(goal.target, precision=precision)),
         runtime=goal.target.runtime,
         runtime_version=found.environment["runtime_version"],
         threads=goal.target.threads,
-        precision=goal.target.precision,
+        precision=precision,
         budget_ms=goal.budget_ms,
-        predicted_ms=goal.table.network_ms(run.architecture().ops()),
+        predicted_ms=goal.table.network_ms(run.architecture().ops()) if predicted else None,
         measured_ms=found.measured_ms,
         p90_ms=found.latency.ms("p90"),
         spread=found.latency.spread,
@@ -99,31 +78,93 @@ def _measured(run: Run, target: TargetPlan) -> Measured:
     )
 
 
-def _versions(target: Target) -> dict[str, str]:
-    found = [installed(name).partition(" ") for name in ("millis", *load_runtime(target.runtime).packages)]
+def _group(run: Run, packager: Packager, runtime: str, precisions: Sequence[Precision]) -> tuple[Verdict, ...]:
+    """The verdicts on the files of one runtime; fp32 is among those compared, whether or not it may be shipped."""
+    exports = read_exports(run)
+    compared = dict.fromkeys((*precisions, "fp32"))
+    variants = [each for name in compared if (each := exports.variant(Kind(runtime, name)))]
+    candidates = [Candidate(variant=each, measured=_measured(run, packager, each)) for each in variants]
+    verdicts = only_of(choose(candidates, max_accuracy_drop=run.plan.max_accuracy_drop), precisions)
+    return tuple(each for each in verdicts if each.candidate.variant.precision in packager.precisions)
+
+
+def _measured(run: Run, packager: Packager, variant: Variant) -> tuple[Measured, ...]:
+    """On each target that the bundle is for, the likeliest device first."""
+    known, precision = read_measured(run), variant.precision
+    targets = run.plan.suiting(packager, variant.runtime)
+    return tuple(measured_on(run, each, precision) for each in targets if precision in known[each.target])
+
+
+def _place_and_ms(packager: Packager, group: Sequence[Verdict]) -> tuple[float, float]:
+    measured = group[0].candidate.measured
+    if not measured:
+        return math.inf, math.inf
+    kind = measured[0].target.partition(":")[0]
+    return packager.devices.index(kind), measured[0].measured_ms
+
+
+def contents_for(run: Run, packager: Packager) -> BundleContents:
+    """Everything a packager needs to know of the network."""
+    architecture, record = run.architecture(), read_train_record(run)
+    verdicts = verdicts_for(run, packager)
+    images = evenly(run, run.data.test, GOLDEN_IMAGES)
+    return BundleContents(
+        name=run.plan.name,
+        verdicts=verdicts,
+        max_accuracy_drop=run.plan.max_accuracy_drop,
+        labels=run.data.classes,
+        mean=run.data.normalisation.mean,
+        std=run.data.normalisation.std,
+        golden_images=images.numpy(),
+        golden_logits=reference_outputs(trained_network(run), images),
+        network=Network(
+            space=run.space.name,
+            choices=architecture.labels,
+            params=architecture.params,
+            macs=architecture.macs,
+        ),
+        accuracy=Accuracy.of(correct=record.test_correct, images=record.test_images),
+        versions=_versions(verdict.candidate.variant.runtime for verdict in verdicts),
+        data=Data(
+            name=run.plan.data,
+            description=f"{len(run.data.weights)} images to train on, {len(run.data.test)} to test on",
+            licence="see the source of the data set",
+        ),
+    )
+
+
+def _versions(runtimes: Iterable[str]) -> dict[str, str]:
+    """Of this program and of what made the files."""
+    packages = dict.fromkeys(["millis"])
+    for runtime in runtimes:
+        packages |= dict.fromkeys(load_runtime(runtime).packages if runtime in RUNTIMES else ("coremltools", "torch"))
+    found = [installed(name).partition(" ") for name in packages]
     return {"python": platform.python_version()} | {name: number for name, _, number in found}
 
 
 def _inputs(run: Run) -> Sequence[object]:
-    bundles = [[target.target, target.bundle] for target in bundled(run)]
-    facts = {runtime: one.artifact.sha256 for runtime, one in read_exports(run).items()}
+    plan = run.plan
+    asked = [list(plan.bundles), list(plan.precisions), plan.max_accuracy_drop]
+    facts = {each.name: each.artifact.sha256 for each in read_exports(run).variants}
     files = [run.folder / "measured" / "measured.json", run.folder / "train" / "result.json", run.architecture_path]
-    return [run.plan.name, version("millis"), bundles, facts, *files]
+    targets = [[target.target, target.budget] for target in plan.targets]
+    return [plan.name, version("millis"), asked, facts, targets, run.folder / "artifacts" / "exports.json", *files]
 
 
 def _outputs(run: Run) -> Sequence[Path]:
-    return [bundles_folder(run) / f"{target.bundle}.zip" for target in bundled(run)]
+    return [bundles_folder(run) / f"{name}.zip" for name in run.plan.bundles]
 
 
 def _perform(run: Run) -> None:
-    for target in bundled(run):
-        if target.bundle is None:
-            continue
-        bundle = pack(target.bundle, contents_for(run, target), bundles_folder(run))
+    for name in run.plan.bundles:
+        packager = load_packager(name)
+        bundle = pack(name, contents_for(run, packager), bundles_folder(run))
         checked = verify(bundle.folder)
-        if not checked.complete:
+        done = sum(check.done for check in checked.checks)
+        if not checked.complete and not packager.unmeasured:
             raise MillisError(f"{bundle.folder}: the bundle could not be verified in full on this machine")
-        run.watch.note(f"{bundle.folder}: {len(checked.checks)} checks passed")
+        left = "" if checked.complete else f", {len(checked.checks) - done} cannot be done on this machine"
+        run.watch.note(f"{bundle.folder}: {done} checks passed{left}")
 
 
 PACKAGE = Stage(name="package", inputs=_inputs, work="bundles", outputs=_outputs, perform=_perform)

@@ -7,20 +7,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deploy.manifest import Accuracy
+from deploy.models import parted
+from deploy.packagers import load_packager
+from deploy.variant import Verdict
 from pipeline.budget import Reach
 from pipeline.collapse import parameterless
 from pipeline.metrics import read_metrics
 from pipeline.plan import TargetPlan
-from pipeline.report import BlockReport, CalibrationPoint, Report, TargetReport, write_report
+from pipeline.report import BlockReport, CalibrationPoint, PrecisionReport, Report, TargetReport, write_report
 from pipeline.run import Run
 from pipeline.search_task import SearchEpoch, SearchResult
+from pipeline.shipping import Kind
 from pipeline.stage import Stage, seconds_taken
 from pipeline.stages.baseline import baseline_beside
-from pipeline.stages.export import read_exports
-from pipeline.stages.measure import read_measured
+from pipeline.stages.export import Exports, read_exports
+from pipeline.stages.measure import MeasuredNetwork, read_measured
+from pipeline.stages.package import verdicts_for, verdicts_on
 from pipeline.stages.search import metrics_of
 from pipeline.stages.train import read_train_record
 from profilers.files import check
+from profilers.precision import Precision
 
 
 def build_report(run: Run) -> Report:
@@ -57,30 +63,82 @@ def build_report(run: Run) -> Report:
 def _target(run: Run, target: TargetPlan) -> TargetReport:
     goal = run.goal(target)
     reach = Reach.of(run.space, goal.table)
-    exported = read_exports(run)[goal.target.runtime]
-    found = read_measured(run)[target.target]
+    bundles = [f"bundles/{name}" for name in _bundles(run, target)]
+    precisions = _precisions(run, target)
+    own = next(each for each in precisions if each.precision == goal.target.precision)
+    environment = read_measured(run)[target.target][own.precision].environment
     return TargetReport(
         target=str(goal.target),
-        runtime_version=found.environment["runtime_version"],
+        runtime_version=environment["runtime_version"],
         budget=target.budget,
         budget_ms=goal.budget_ms,
         fastest_ms=reach.fastest_ms,
         slowest_ms=reach.slowest_ms,
         predicted_ms=goal.table.network_ms(run.architecture().ops()),
-        measured_ms=found.measured_ms,
-        p90_ms=found.latency.ms("p90"),
-        spread=found.latency.spread,
-        samples=found.latency.samples,
-        size_bytes=exported.artifact.size_bytes,
-        parity_max_abs_difference=exported.parity.max_abs_difference,
-        parity_top1_agreement=exported.parity.top1_agreement,
-        bundle=f"bundles/{target.bundle}" if target.bundle else "",
-        device=found.environment,
+        measured_ms=own.measured_ms,
+        p90_ms=own.p90_ms,
+        spread=own.spread,
+        samples=own.samples,
+        size_bytes=own.size_bytes,
+        parity_max_abs_difference=own.parity_max_abs_difference,
+        parity_top1_agreement=own.parity_top1_agreement,
+        bundle=bundles[0] if bundles else "",
+        bundles=tuple(bundles),
+        device=environment,
+        precisions=precisions,
         calibration=tuple(
             CalibrationPoint(predicted_ms=predicted_ms, measured_ms=network.measured_ms)
             for network, predicted_ms in zip(goal.table.networks, goal.table.calibration.left_out_ms, strict=True)
         ),
     )
+
+
+def _bundles(run: Run, target: TargetPlan) -> list[str]:
+    """Those for which this target's measurements count."""
+    return [name for name in run.plan.bundles if load_packager(name).suits(target.parsed)]
+
+
+def _precisions(run: Run, target: TargetPlan) -> tuple[PrecisionReport, ...]:
+    """Everything measured on a target: what is shipped there first."""
+    exports, measured = read_exports(run), read_measured(run)[target.target]
+    told = {verdict.candidate.variant.precision: verdict for verdict in _verdicts(run, target)}
+    names = dict.fromkeys([*(name for name in told if name in measured), *measured])
+    return tuple(_precision(exports, target, measured[name], name, told.get(name)) for name in names)
+
+
+def _precision(
+    exports: Exports, target: TargetPlan, measured: MeasuredNetwork, precision: Precision, verdict: Verdict | None
+) -> PrecisionReport:
+    variant = exports.variant(Kind(target.parsed.runtime, precision))
+    assert variant is not None  # what was measured was exported, and run
+    assert variant.parity is not None and variant.test is not None and variant.validation is not None
+    return PrecisionReport(
+        precision=precision,
+        shipped=verdict is not None and verdict.shipped,
+        reason="not for the bundles of this target" if verdict is None else verdict.reason,
+        measured_ms=measured.measured_ms,
+        p90_ms=measured.latency.ms("p90"),
+        spread=measured.latency.spread,
+        samples=measured.latency.samples,
+        size_bytes=variant.artifact.size_bytes,
+        accuracy=variant.test.top1,
+        test_images=variant.test.images,
+        validation_accuracy=variant.validation.top1,
+        validation_images=variant.validation.images,
+        parity_max_abs_difference=variant.parity.max_abs_difference,
+        parity_top1_agreement=variant.parity.top1_agreement,
+    )
+
+
+def _verdicts(run: Run, target: TargetPlan) -> Sequence[Verdict]:
+    """Those of the first bundle that ships a file of this target's runtime, or else of the target by itself."""
+    for name in _bundles(run, target):
+        packager = load_packager(name)
+        chosen, left = parted(packager, verdicts_for(run, packager))
+        here = [each for each in chosen if each.candidate.variant.runtime == target.parsed.runtime]
+        if here:
+            return [*here, *(each for each in left if each.candidate.variant.runtime == target.parsed.runtime)]
+    return verdicts_on(run, target)
 
 
 def _blocks(run: Run) -> tuple[BlockReport, ...]:
@@ -109,8 +167,10 @@ def _inputs(run: Run) -> Sequence[object]:
     files = [folder / "measured" / "measured.json", folder / "train" / "result.json", folder / "metrics.jsonl"]
     files += [run.search_result_path, *((folder / "baseline" / "result.json",) if run.plan.baseline else ())]
     tables = [run.table_path(target) for target in run.plan.targets]
-    bundles = [[target.target, target.budget, target.bundle] for target in run.plan.targets]
-    return [run.plan.name, version("millis"), bundles, run.architecture_path, *files, *tables]
+    files.append(folder / "artifacts" / "exports.json")
+    targets = [[target.target, target.budget] for target in run.plan.targets]
+    asked = [list(run.plan.bundles), list(run.plan.precisions), run.plan.max_accuracy_drop]
+    return [run.plan.name, version("millis"), targets, asked, run.architecture_path, *files, *tables]
 
 
 def _outputs(run: Run) -> Sequence[Path]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.packagers import load_packager
 from pipeline.plan import Plan, ProfilePlan, TargetPlan, load_plan, load_recipe
 from pipeline.search_settings import SearchSettings
 from pipeline.spaces import parse_space
@@ -16,7 +18,8 @@ from profilers.errors import FileError
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "pipeline" / "recipes").glob("*.yaml"))
 TARGET = {"target": "local:onnxruntime", "budget": "40%"}
-RECIPE: dict[str, Any] = {"schema": 1, "space": "mbconv-8", "data": "digits", "targets": [TARGET]}
+LITERT = {"target": "local:litert", "budget": "40%"}
+RECIPE: dict[str, Any] = {"schema": 2, "space": "mbconv-8", "data": "digits", "targets": [TARGET]}
 
 
 def written(folder: Path, document: object, name: str = "tiny.yaml") -> Path:
@@ -39,7 +42,7 @@ def test_every_shipped_recipe_is_one_that_can_be_run(path: Path) -> None:
     plan = load_recipe(path)
     assert plan.name == path.stem
     assert parse_space(plan.space).decisions
-    assert {target.bundle for target in plan.targets} >= {"server-cpu", "android"}
+    assert set(plan.bundles) >= {"server-cpu", "android"}
 
 
 def test_a_short_recipe_takes_its_name_from_its_file_and_the_rest_from_the_defaults(tmp_path: Path) -> None:
@@ -50,8 +53,19 @@ def test_a_short_recipe_takes_its_name_from_its_file_and_the_rest_from_the_defau
 
 def test_a_plan_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
     search = SearchSettings(epochs=7, warmup_epochs=2, paths="full")
-    target = TargetPlan(target="local:litert?threads=2", budget="1.5ms", bundle="android", table="t.yaml")
-    plan = Plan(name="mine", space="mbconv-8", data="digits", targets=(target,), seed=3, search=search, start="scratch")
+    target = TargetPlan(target="local:litert?threads=2", budget="1.5ms", table="t.yaml")
+    plan = Plan(
+        name="mine",
+        space="mbconv-8",
+        data="digits",
+        targets=(target,),
+        bundles=("android",),
+        precisions=("fp32", "int8"),
+        max_accuracy_drop=1.5,
+        seed=3,
+        search=search,
+        start="scratch",
+    )
     plan.save(tmp_path / "run")
     assert load_plan(tmp_path / "run") == plan
 
@@ -68,11 +82,19 @@ def test_a_plan_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
         ({"targets": [TARGET | {"budget": "fast"}]}, "'fast' is not a budget"),
         ({"targets": [TARGET | {"budget": 12}]}, "targets.0.budget: "),
         ({"targets": [TARGET | {"target": "local:tensorrt"}]}, "runtime 'tensorrt' is not available"),
-        ({"targets": [TARGET | {"target": "local:litert?precision=int8"}]}, "a run exports fp32 models"),
         ({"targets": [TARGET, TARGET]}, "target local:onnxruntime is named twice"),
         ({"targets": [TARGET, TARGET | {"target": "local:onnxruntime?threads=1"}]}, "is named twice"),
-        ({"targets": [TARGET | {"bundle": "andriod"}]}, "packager 'andriod'"),
-        ({"targets": [TARGET | {"bundle": "android"}]}, "bundle android ships tflite files"),
+        ({"bundles": ["andriod"]}, "packager 'andriod'"),
+        (
+            {"bundles": ["android"]},
+            "bundles: android takes what is measured on adb or local by litert (cpu), and no target",
+        ),
+        ({"bundles": ["server-cpu", "server-cpu"]}, "bundles: server-cpu is named twice"),
+        ({"bundles": "server-cpu"}, "bundles: "),
+        ({"precisions": ["int4"]}, "precisions.0: "),
+        ({"precisions": ["int8", "int8"]}, "precisions: int8 is named twice"),
+        ({"max_accuracy_drop": -1}, "max_accuracy_drop=-1"),
+        ({"max_accuracy_drop": float("nan")}, "max_accuracy_drop"),
         ({"targets": []}, "name at least one target"),
         ({"profile": {"protocol": "quik"}}, "no protocol 'quik'"),
         ({"profile": {"networks": -1}}, "networks=-1"),
@@ -82,7 +104,7 @@ def test_a_plan_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
         ({"search": {"learning_rate": "fast"}}, "search.learning_rate: "),
         ({"start": "anywhere"}, "start: "),
         ({"name": "../mine"}, "name: '../mine'"),
-        ({"schema": 2}, "schema: "),
+        ({"schema": 3}, "schema: this recipe is of version 3, but this millis reads version 2"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -90,6 +112,45 @@ def test_a_slip_in_a_recipe_is_one_line_naming_file_and_field(
     change: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
     assert told in problem_of(written(tmp_path, RECIPE | change))
+
+
+OLD = RECIPE | {"schema": 1, "targets": [TARGET | {"bundle": "server-cpu"}, LITERT | {"bundle": "android"}]}
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_bundles_in_targets_are_refused_with_what_to_write(schema: int, tmp_path: Path) -> None:
+    problem = problem_of(written(tmp_path, OLD | {"schema": schema}))
+    assert problem.startswith("targets.0.bundle: ")
+    assert problem.endswith(
+        "write schema: 2 and, beside targets, bundles: [server-cpu, android] in place of each target's bundle"
+    )
+
+
+def test_a_recipe_of_the_first_version_without_bundles_only_needs_its_number(tmp_path: Path) -> None:
+    assert problem_of(written(tmp_path, RECIPE | {"schema": 1})).endswith("a list of their own; write schema: 2")
+
+
+def test_a_folder_of_an_earlier_version_is_told_the_same(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(OLD))
+    with pytest.raises(FileError, match=r"plan\.json: targets\.0\.bundle: .*bundles: \[server-cpu, android\]"):
+        load_plan(tmp_path)
+
+
+def test_targets_of_any_precision_can_be_searched_for(tmp_path: Path) -> None:
+    plan = load_recipe(
+        written(tmp_path, RECIPE | {"targets": [{"target": "local:litert?precision=int8", "budget": "1ms"}]})
+    )
+    assert plan.targets[0].parsed.precision == "int8"
+
+
+def test_a_bundle_is_judged_on_the_likeliest_of_its_devices() -> None:
+    targets = tuple(
+        TargetPlan(target=name, budget="1ms") for name in ("local:litert", "local:onnxruntime", "adb:X:litert")
+    )
+    plan = Plan(space="mbconv-8", data="digits", targets=targets, bundles=("android", "server-gpu"))
+    suiting = plan.suiting(load_packager("android"))
+    assert [target.target for target in suiting] == ["adb:X:litert", "local:litert"]
+    assert plan.suiting(load_packager("server-gpu")) == ()  # which may be made unmeasured
 
 
 @pytest.mark.parametrize("field", ["schema", "space", "data", "targets"])

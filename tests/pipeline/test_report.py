@@ -19,11 +19,13 @@ from pipeline.report import (
     Baseline,
     BlockReport,
     CalibrationPoint,
+    PrecisionReport,
     Report,
     Rival,
     TargetReport,
     TrainPoint,
     count,
+    percent,
     read_report,
     render_html,
     seconds,
@@ -33,6 +35,7 @@ from pipeline.report import (
 from pipeline.search_task import Judged, SearchEpoch
 from profilers.errors import FileError
 from profilers.op_spec import OpSpec
+from profilers.precision import Precision
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -79,6 +82,35 @@ def sample_block(place: int, op: str) -> BlockReport:
     )
 
 
+def sample_precisions(target: str, ms: float) -> tuple[PrecisionReport, ...]:
+    """int8 is shipped by LiteRT, and slower by ONNX Runtime."""
+    slower = "onnxruntime" in target
+    fp32 = sample_precision("fp32", ms, shipped=slower, reason="the fastest")
+    int8_ms = 1.2 * ms if slower else 0.6 * ms
+    reason = f"slower than fp32: {int8_ms:.4g} ms against {ms:.4g} ms on {target}" if slower else "the fastest"
+    int8 = sample_precision("int8", int8_ms, shipped=not slower, reason=reason)
+    return (fp32, int8) if slower else (int8, replace(fp32, reason=f"int8 is the better one; {ms:.4g} ms on {target}"))
+
+
+def sample_precision(precision: Precision, ms: float, *, shipped: bool, reason: str) -> PrecisionReport:
+    return PrecisionReport(
+        precision=precision,
+        shipped=shipped,
+        reason=reason,
+        measured_ms=ms,
+        p90_ms=1.04 * ms,
+        spread=0.012,
+        samples=1830,
+        size_bytes=412_300 if precision == "fp32" else 121_900,
+        accuracy=0.9833 if precision == "fp32" else 0.9806,
+        test_images=360,
+        validation_accuracy=0.9861 if precision == "fp32" else 0.9833,
+        validation_images=287,
+        parity_max_abs_difference=2.4e-6 if precision == "fp32" else 0.12,
+        parity_top1_agreement=1.0 if precision == "fp32" else 0.9944,
+    )
+
+
 def sample_target(target: str, *, miss: float) -> TargetReport:
     """The sample network on one target, measured `miss` above its prediction."""
     predicted_ms = BASE_MS + sum(cost_ms(OpSpec.parse(op), target) for op in OPS)
@@ -99,6 +131,8 @@ def sample_target(target: str, *, miss: float) -> TargetReport:
         parity_max_abs_difference=2.4e-6,
         parity_top1_agreement=1.0,
         bundle="bundles/android" if "litert" in target else "bundles/server-cpu",
+        bundles=("bundles/android", "bundles/web") if "litert" in target else ("bundles/server-cpu",),
+        precisions=sample_precisions(target, predicted_ms * (1 + miss)),
         device={"cpu": "AMD EPYC 9R14", "cores": "2", "governor": "unknown", "os": "Linux 6.18 x86_64"},
         calibration=tuple(
             CalibrationPoint(
@@ -180,8 +214,8 @@ def test_the_json_holds_what_other_programs_rely_on(report: Report, tmp_path: Pa
 def test_a_report_of_another_schema_is_refused(report: Report, tmp_path: Path) -> None:
     write_report(report, tmp_path)
     path = tmp_path / "report.json"
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(FileError, match="version 99, but this millis reads version 1"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
+    with pytest.raises(FileError, match="version 99, but this millis reads version 2"):
         read_report(tmp_path)
 
 
@@ -219,13 +253,30 @@ def test_a_name_with_markup_is_text(report: Report) -> None:
 
 
 def test_a_network_over_its_budget_is_said_to_be(report: Report) -> None:
-    late = replace(report.targets[0], measured_ms=report.targets[0].budget_ms * 1.2)
+    target = report.targets[0]
+    slow = replace(target.shipped, measured_ms=target.budget_ms * 1.2)
+    late = replace(target, precisions=(slow, *target.precisions[1:]))
     assert "over budget" in render_html(replace(report, targets=(late,)))
     assert "over budget" not in render_html(report)
 
 
+def test_a_budget_is_kept_by_what_is_shipped_and_not_by_what_is_not(report: Report) -> None:
+    target = report.targets[1]
+    assert target.shipped.precision == "int8"
+    assert replace(target, budget_ms=target.shipped.measured_ms, measured_ms=9).within_budget
+    assert not replace(target, budget_ms=target.shipped.measured_ms * 0.99).within_budget
+
+
+def test_every_precision_is_shown_with_why_it_is_shipped_or_not(report: Report) -> None:
+    page = " ".join(render_html(report).split())
+    for target in report.targets:
+        for each in target.precisions:
+            assert each.reason in page and percent(each.validation_accuracy, 2) in page
+    assert page.count("<b>shipped</b>") == len(report.targets)
+
+
 def test_a_target_without_a_bundle_links_to_none(report: Report) -> None:
-    page = render_html(replace(report, targets=(replace(report.targets[0], bundle=""),)))
+    page = render_html(replace(report, targets=(replace(report.targets[0], bundle="", bundles=()),)))
     assert "bundles/" not in page
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from deploy.errors import PackagerError
 from latency_tables.errors import MissingOpError
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
@@ -24,7 +23,6 @@ from pipeline.plan import Plan, TargetPlan
 from pipeline.run import Run
 from pipeline.space import SearchSpace, SpaceError
 from pipeline.stage import run_stage
-from pipeline.stages.package import assign_bundles
 from pipeline.stages.search import SEARCH
 from pipeline.stages.tables import TABLES
 from profilers.errors import FileError
@@ -126,26 +124,18 @@ def test_budgets_that_nothing_meets_end_a_search_before_it_begins(
     assert not (run.folder / "search").exists() and not (run.folder / "metrics.jsonl").exists()
 
 
-def test_bundles_go_to_the_targets_whose_runtime_makes_what_they_ship(brought: Brought) -> None:
-    plan = brought("40%", "40%").plan
-    both = assign_bundles(plan, ["android", "server-cpu"])
-    assert [target.bundle for target in both.targets] == ["server-cpu", "android"]
-    assert [target.bundle for target in assign_bundles(both, ["android"]).targets] == [None, "android"]
-    with pytest.raises(PackagerError, match="android: ships tflite files, and no target of this run makes one"):
-        assign_bundles(replace(plan, targets=plan.targets[:1]), ["android"])
-
-
 # What follows is done once, end to end, by a process of its own.
 
 RECIPE: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "space": "mbconv-8?stem=8&first=8&widths=8&depths=2&strides=2&kernels=3&expands=1,2&head=16",
     "data": "digits",
     # Far above what any network takes: whether a busy machine keeps to a tight budget is no matter of a test.
     "targets": [
-        {"target": "local:onnxruntime", "budget": "50ms", "bundle": "server-cpu"},
-        {"target": "local:litert", "budget": "60ms", "bundle": "android"},
+        {"target": "local:onnxruntime", "budget": "50ms"},
+        {"target": "local:litert", "budget": "60ms"},
     ],
+    "bundles": ["server-cpu", "android"],
     "profile": {"protocol": "quick", "networks": 2},
     "search": {"epochs": 2, "warmup_epochs": 1},
     "train": {"epochs": 2},
@@ -180,7 +170,15 @@ def test_a_run_ends_with_a_report_of_what_was_found(finished: Path) -> None:
         assert 0 < target["measured_ms"] <= target["p90_ms"]
         assert target["measured_ms"] < target["budget_ms"] == report["budget_ms"][target["target"]]
         assert target["parity_top1_agreement"] == 1
-        assert target["bundle"] == f"bundles/{bundle}"
+        assert (target["bundle"], target["bundles"]) == (f"bundles/{bundle}", [f"bundles/{bundle}"])
+    for target in report["targets"]:
+        fp32 = next(each for each in target["precisions"] if each["precision"] == "fp32")
+        assert target["precisions"][0]["shipped"]
+        for each in target["precisions"]:
+            assert each["reason"] and each["validation_images"] == fp32["validation_images"] == 287
+            if each["shipped"]:
+                assert each["measured_ms"] <= fp32["measured_ms"]
+                assert each["validation_accuracy"] >= fp32["validation_accuracy"] - 0.005
     for rival in (report["baseline"]["found"], report["baseline"]["random"]):
         assert 0 <= rival["accuracy"] <= 1 and set(rival["predicted_ms"]) == set(report["budget_ms"])
     assert report["baseline"]["found"]["choices"] == network.kept
@@ -222,9 +220,47 @@ def test_other_bundles_are_made_of_a_finished_run_without_training_it_again(
     finished: Path, millis: Millis, tmp_path: Path
 ) -> None:
     shutil.copytree(finished / "run", tmp_path / "run")
-    found = millis("export", tmp_path / "run", "--to", "android", "--json").json
-    assert found["bundles"] == [str(tmp_path / "run" / "bundles" / "android")]
+    (found,) = millis("export", tmp_path / "run", "--to", "android", "--json").json["bundles"]
+    assert (found["bundle"], found["path"]) == ("android", str(tmp_path / "run" / "bundles" / "android"))
+    files = [*found["models"], *found["left_out"]]
+    assert sorted(each["precision"] for each in files) == ["fp16", "fp32", "int8"]
+    assert all(each["measured_ms"] > 0 and each["reason"] for each in files)
+    assert found["models"][0]["measured_ms"] <= next(
+        each["measured_ms"] for each in files if each["precision"] == "fp32"
+    )
     assert sorted(path.name for path in (tmp_path / "run" / "bundles").iterdir()) == ["android", "android.zip"]
+
+
+def test_only_the_precisions_that_are_asked_for_are_shipped(finished: Path, millis: Millis, tmp_path: Path) -> None:
+    shutil.copytree(finished / "run", tmp_path / "run")
+    words = ("export", tmp_path / "run", "--to", "server-cpu", "--precisions", "fp32", "--max-accuracy-drop", "2.5")
+    (found,) = millis(*words, "--json").json["bundles"]
+    assert ([each["precision"] for each in found["models"]], found["left_out"]) == (["fp32"], [])
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert (plan["precisions"], plan["max_accuracy_drop"]) == (["fp32"], 2.5)
+    assert not list((tmp_path / "run" / "artifacts").glob("*int8*"))
+
+
+ALL = ("android", "ios", "web", "linux", "server-cpu", "server-gpu")
+
+
+def test_all_six_bundles_come_of_one_command_and_every_one_is_whole(
+    finished: Path, millis: Millis, require: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(finished / "run", tmp_path / "run")
+    runtimes = require("web-runtimes")
+    here = Path(os.environ["MILLIS_CACHE"]) / "web-runtimes" / runtimes.name
+    here.parent.mkdir(exist_ok=True)
+    if not here.exists():
+        here.symlink_to(runtimes)
+    ended = millis("export", tmp_path / "run", "--to", ",".join(ALL))
+    assert ended.exit_code == 0, ended.stderr
+    assert all(f"{name} " in ended.stdout for name in ALL)
+    for name in ALL:
+        found = millis("verify", tmp_path / "run" / "bundles" / name, "--json").json
+        assert found["complete"] == (name != "ios")
+    manifest = json.loads((tmp_path / "run" / "bundles" / "server-gpu" / "manifest.json").read_text())
+    assert manifest["models"][0]["measured"] == [] and "not measured" in manifest["models"][0]["reason"]
 
 
 def test_the_command_that_a_missing_entry_names_mends_the_table(finished: Path, millis: Millis, tmp_path: Path) -> None:
