@@ -25,8 +25,8 @@ from pipeline.space import SearchSpace, SpaceError
 from pipeline.spaces import parse_space
 from pipeline.watcher import Watcher
 from profilers.compile_cache import compile_all
-from profilers.devices import require_device
-from profilers.errors import TargetError
+from profilers.devices import Notify, Session, open_session, require_device
+from profilers.errors import EnvironmentMismatchError, TargetError
 from profilers.graph import Graph
 from profilers.measurement import Measurement, Verdict
 from profilers.op_spec import OpSpec
@@ -260,10 +260,22 @@ def _compiled(graphs: Mapping[str, Graph], target: Target, watch: Watcher, cache
 def _measured(
     table: LatencyTable, protocol: Protocol, work: Mapping[str, Artifact], path: Path, watch: Watcher, name: str
 ) -> dict[str, Measurement]:
-    """One sweep over the networks."""
-    found = sweep(work, table.target, protocol, path, on_progress=partial(watch.progress, name), notify=watch.note)
-    for measurement in found.values():
-        measurement.environment.require_same(table.environment, what=f"{path} and the table")
+    """One sweep over the networks; where the device is not what it was for the table, before anything is timed."""
+    told = f"{path} and the table"
+
+    def opener(target: Target, notify: Notify) -> Session:
+        session = open_session(target, notify)
+        try:
+            session.environment.require_same(table.environment, what=told)
+        except EnvironmentMismatchError:
+            session.close()
+            raise
+        return session
+
+    progress = partial(watch.progress, name)
+    found = sweep(work, table.target, protocol, path, on_progress=progress, notify=watch.note, opener=opener)
+    for measurement in found.values():  # those of an earlier call too
+        measurement.environment.require_same(table.environment, what=told)
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from profilers import cost
 from profilers.cost import Cost
@@ -36,6 +36,7 @@ class ReLUConv:
     out: int
     kernel: int = 1
     stride: int = 1
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -43,10 +44,6 @@ class ReLUConv:
     @property
     def label(self) -> str:
         return f"conv_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride, self.out)
@@ -68,6 +65,7 @@ class SepConv:
     out: int
     kernel: int = 3
     stride: int = 1
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -75,10 +73,6 @@ class SepConv:
     @property
     def label(self) -> str:
         return f"sep_conv_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride, self.out)
@@ -101,6 +95,7 @@ class DilConv:
     out: int
     kernel: int = 3
     stride: int = 1
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -108,10 +103,6 @@ class DilConv:
     @property
     def label(self) -> str:
         return f"dil_conv_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride, self.out)
@@ -138,17 +129,11 @@ class Conv7x1:
 
     out: int
     stride: int = 1
+    label: ClassVar[str] = "conv_7x1_1x7"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, 7, self.stride)
-
-    @property
-    def label(self) -> str:
-        return "conv_7x1_1x7"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride, self.out)
@@ -173,17 +158,11 @@ class Reduce:
     """
 
     out: int
+    label: ClassVar[str] = "reduce"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 2, f"out={self.out} must be at least 2")
-
-    @property
-    def label(self) -> str:
-        return "reduce"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     @property
     def halves(self) -> tuple[int, int]:
@@ -211,6 +190,7 @@ class MaxPool:
 
     kernel: int = 3
     stride: int = 1
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_kernel(self.kernel, self.stride)
@@ -218,10 +198,6 @@ class MaxPool:
     @property
     def label(self) -> str:
         return f"max_pool_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride)
@@ -242,6 +218,7 @@ class AvgPool:
 
     kernel: int = 3
     stride: int = 1
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_kernel(self.kernel, self.stride)
@@ -249,10 +226,6 @@ class AvgPool:
     @property
     def label(self) -> str:
         return f"avg_pool_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride)
@@ -271,13 +244,8 @@ class AvgPool:
 class Add:
     """The sum of its inputs, all of one shape. It is never timed alone: what sums cost is learned of whole networks."""
 
-    @property
-    def label(self) -> str:
-        return "add"
-
-    @property
-    def free(self) -> bool:
-        return True
+    label: ClassVar[str] = "add"
+    free: ClassVar[bool] = True
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
         if len(set(shapes)) != 1:
@@ -301,13 +269,8 @@ class Add:
 class Concat:
     """The channels of all its inputs, one after another: `in` is their shape together. Never timed alone."""
 
-    @property
-    def label(self) -> str:
-        return "concat"
-
-    @property
-    def free(self) -> bool:
-        return True
+    label: ClassVar[str] = "concat"
+    free: ClassVar[bool] = True
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
         if len({shape[:2] for shape in shapes}) != 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from profilers import cost
 from profilers.cost import Cost
@@ -31,6 +31,7 @@ class GroupMBConv:
     groups: int = 1
     first: Literal["always", "expanding"] = "expanding"
     act: Activation = "relu"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
@@ -42,10 +43,6 @@ class GroupMBConv:
     @property
     def label(self) -> str:
         return f"k{self.kernel}e{self.expand}" + (f"g{self.groups}" if self.groups > 1 else "")
-
-    @property
-    def free(self) -> bool:
-        return False
 
     @property
     def has_first(self) -> bool:
@@ -87,17 +84,11 @@ class Mix:
 
     out: int
     act: Activation = "hswish"
+    label: ClassVar[str] = "mix"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
-
-    @property
-    def label(self) -> str:
-        return "mix"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(1, self.out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from profilers import cost
 from profilers.cost import Cost
@@ -29,6 +29,7 @@ class Oblong:
     kernel: int = 7
     stride: int = 1
     along: Literal["row", "column"] = "row"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -36,10 +37,6 @@ class Oblong:
     @property
     def label(self) -> str:
         return f"conv_1x{self.kernel}" if self.along == "row" else f"conv_{self.kernel}x1"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         strided = in_shape.strided(self.stride, self.out)
@@ -64,6 +61,7 @@ class ValidConv:
     out: int
     kernel: int = 3
     stride: int = 2
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -71,10 +69,6 @@ class ValidConv:
     @property
     def label(self) -> str:
         return f"valid_{self.kernel}x{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         height, width = ((size - self.kernel) // self.stride + 1 for size in in_shape[:2])
@@ -96,13 +90,8 @@ class ValidConv:
 class Relu:
     """The activation alone. It is never timed alone: converters fuse it into what comes before it."""
 
-    @property
-    def label(self) -> str:
-        return "relu"
-
-    @property
-    def free(self) -> bool:
-        return True
+    label: ClassVar[str] = "relu"
+    free: ClassVar[bool] = True
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape

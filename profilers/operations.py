@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from profilers import cost
 from profilers.cost import Cost
@@ -31,6 +31,7 @@ class Conv:
     kernel: int = 1
     stride: int = 1
     act: Activation = "relu6"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -38,10 +39,6 @@ class Conv:
     @property
     def label(self) -> str:
         return f"k{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride, self.out)
@@ -70,6 +67,7 @@ class MBConv:
     expand: int = 1
     act: Activation = "relu6"
     se: int = 0
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_conv(self.out, self.kernel, self.stride)
@@ -79,10 +77,6 @@ class MBConv:
     @property
     def label(self) -> str:
         return f"k{self.kernel}e{self.expand}" + (f"se{self.se}" if self.se else "")
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def has_shortcut(self, in_shape: Shape) -> bool:
         return self.stride == 1 and in_shape.channels == self.out
@@ -115,17 +109,11 @@ class Classifier:
     """Global average pooling and a linear layer with bias: [N, C, H, W] -> logits [N, out]."""
 
     out: int
+    label: ClassVar[str] = "classifier"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
-
-    @property
-    def label(self) -> str:
-        return "classifier"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return Shape(1, 1, self.out)
@@ -144,13 +132,8 @@ class Classifier:
 class Pool:
     """Global average pooling that keeps two axes: [N, C, H, W] -> [N, C, 1, 1]."""
 
-    @property
-    def label(self) -> str:
-        return "pool"
-
-    @property
-    def free(self) -> bool:
-        return False
+    label: ClassVar[str] = "pool"
+    free: ClassVar[bool] = False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return Shape(1, 1, in_shape.channels)
@@ -169,13 +152,8 @@ class Pool:
 class Identity:
     """The input itself: choosing it removes the layer."""
 
-    @property
-    def label(self) -> str:
-        return "identity"
-
-    @property
-    def free(self) -> bool:
-        return True
+    label: ClassVar[str] = "identity"
+    free: ClassVar[bool] = True
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape
@@ -195,17 +173,11 @@ class Zero:
     """Zeros of the (strided) input shape: choosing it removes an edge."""
 
     stride: int = 1
+    label: ClassVar[str] = "zero"
+    free: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self.stride >= 1, f"stride={self.stride} must be at least 1")
-
-    @property
-    def label(self) -> str:
-        return "zero"
-
-    @property
-    def free(self) -> bool:
-        return True
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(self.stride)

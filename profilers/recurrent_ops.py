@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from profilers import cost
 from profilers.cost import Cost
@@ -34,14 +34,11 @@ class Highway:
     """A node of the cell: s + sigmoid(c) * (act(g) - s), where [c, g] = s W; [N, H] -> [N, H]."""
 
     act: CellActivation
+    free: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
         return self.act
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return Shape(1, 1, _flat(in_shape))
@@ -65,17 +62,11 @@ class Entry:
     """
 
     out: int
+    label: ClassVar[str] = "entry"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
-
-    @property
-    def label(self) -> str:
-        return "entry"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
         require(0 < len(shapes) <= 2, f"entry: takes one input or two, not {len(shapes)}")
@@ -104,18 +95,12 @@ class Embed:
 
     out: int
     vocab: int
+    label: ClassVar[str] = "embed"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
         require(self.vocab >= 1, f"vocab={self.vocab} must be at least 1")
-
-    @property
-    def label(self) -> str:
-        return "embed"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         _flat(in_shape)
@@ -136,17 +121,11 @@ class Decode:
     """Logits of the next token, by a linear layer with bias: [N, H] -> [N, out]."""
 
     out: int
+    label: ClassVar[str] = "decode"
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
-
-    @property
-    def label(self) -> str:
-        return "decode"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         _flat(in_shape)
@@ -166,13 +145,8 @@ class Decode:
 class Mean:
     """The mean of all its inputs, which are of one shape: the next state of a cell. Never timed alone."""
 
-    @property
-    def label(self) -> str:
-        return "mean"
-
-    @property
-    def free(self) -> bool:
-        return True
+    label: ClassVar[str] = "mean"
+    free: ClassVar[bool] = True
 
     def join(self, shapes: Sequence[Shape]) -> Shape:
         require(len(set(shapes)) == 1, f"mean: its inputs differ in shape: {', '.join(map(str, shapes))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from profilers import cost
 from profilers.cost import Cost
@@ -31,6 +31,7 @@ class ResBlock:
     conv: Literal["depthwise", "full"] = "depthwise"
     project: Literal["changed", "always"] = "changed"
     se: int = 0
+    free: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.out >= 1, f"out={self.out} must be at least 1")
@@ -42,10 +43,6 @@ class ResBlock:
     @property
     def label(self) -> str:
         return f"k{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     @property
     def groups(self) -> int:

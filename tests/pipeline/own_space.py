@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +35,11 @@ class Ghost:
 
     half: int
     kernel: int = 3
+    free: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
         return f"ghost{self.kernel}"
-
-    @property
-    def free(self) -> bool:
-        return False
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return in_shape.strided(1, 2 * self.half)

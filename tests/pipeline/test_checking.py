@@ -131,13 +131,14 @@ def test_a_check_measures_networks_that_the_table_has_not_seen(
     assert {path: path.read_bytes() for path in journals} == journals  # nothing is measured twice
 
 
-def test_a_check_of_another_environment_is_refused(measurable: Path, millis: Millis) -> None:
+def test_a_check_of_another_environment_is_refused_before_anything_is_timed(measurable: Path, millis: Millis) -> None:
     table = load_table(measurable)
     facts = dict(table.environment.facts) | {"runtime_version": "0.1"}
     moved = measurable.with_name("moved.yaml")
     save_table(replace(table, environment=Environment(facts)), moved)
     ended = millis("table", "check", moved, "--networks", "2", "--seed", "1")
     assert ended.exit_code == 1 and "runtime_version" in ended.problem
+    assert not any("times_ms" in journal.read_text() for journal in measurable.parent.glob("moved.check*.jsonl"))
 
 
 @pytest.fixture
