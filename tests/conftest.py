@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.stand_ins import arm_board, webgpu_python
+from tests.stand_ins import (
+    arm_board,
+    kotlin_compiler,
+    mediapipe_python,
+    onnxruntime_headers,
+    tflite_runtime_python,
+    webgpu_python,
+)
 
 # Networks this small only lose by threads, and tests run beside one another. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,9 +69,25 @@ PARTS = {
         find=lambda: Path("/usr/share/datasets/fashion-mnist"),
         install="apt-get install dataset-fashion-mnist",
     ),
+    "g++": Part(
+        find=lambda: shutil.which("g++"),
+        install="apt-get install g++",
+    ),
+    "kotlin-compiler": Part(
+        find=kotlin_compiler.find,
+        install="apt-get install default-jre-headless npm; python -m tests.stand_ins.kotlin_compiler",
+    ),
+    "mediapipe": Part(
+        find=mediapipe_python.find,
+        install="python -m tests.stand_ins.mediapipe_python",
+    ),
     "sshd": Part(
         find=lambda: Path("/usr/sbin/sshd"),
         install="apt-get install openssh-server",
+    ),
+    "onnxruntime-headers": Part(
+        find=onnxruntime_headers.find,
+        install="python -m tests.stand_ins.onnxruntime_headers",
     ),
     "onnxruntime-webgpu": Part(
         find=webgpu_python.find,
@@ -78,6 +101,10 @@ PARTS = {
     "swiftshader": Part(
         find=lambda: ctypes.util.find_library("vulkan") and Path("/usr/lib/chromium/vk_swiftshader_icd.json"),
         install="apt-get install chromium libvulkan1",
+    ),
+    "tflite-runtime": Part(
+        find=tflite_runtime_python.find,
+        install="python -m tests.stand_ins.tflite_runtime_python",
     ),
     "web-runtimes": Part(
         find=browser_libraries,

@@ -13,6 +13,7 @@ _CLOCK_FILES = ("scaling_min_freq", "scaling_max_freq", "scaling_cur_freq", "sca
 _PROPERTIES = {
     "manufacturer": "ro.product.manufacturer",
     "model": "ro.product.model",
+    "soc_manufacturer": "ro.soc.manufacturer",
     "soc": "ro.soc.model",
     "board": "ro.product.board",
     "hardware": "ro.hardware",

@@ -243,6 +243,7 @@ def test_the_environment_tells_the_phone_the_tool_and_how_it_was_held(plug: Plug
     facts = session.environment.facts
     assert {
         "manufacturer": "Stand-in",
+        "soc_manufacturer": "Stand-in Chips",
         "soc": "SPECIMEN-1",
         "android": "14",
         "abi": "arm64-v8a",

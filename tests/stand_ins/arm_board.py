@@ -29,6 +29,7 @@ _WHEELS = (
     "typing-extensions==4.12.2",
     "flatbuffers==25.12.19",
     "protobuf==7.36.2",
+    "pillow==13.0.0",
 )
 _CPU = "cortex-a76"
 _PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")

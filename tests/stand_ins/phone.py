@@ -17,6 +17,7 @@ _MAX_FREQUENCIES_KHZ = (1_800_000,) * 4 + (2_400_000,) * 2 + (3_000_000,) * 2
 _PROPERTIES = {
     "ro.product.manufacturer": "Stand-in",
     "ro.product.model": "Pretend 8",
+    "ro.soc.manufacturer": "Stand-in Chips",
     "ro.soc.model": "SPECIMEN-1",
     "ro.product.board": "specimen",
     "ro.hardware": "specimen",

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.ai_pack import TARGETING, Chip, targeting_config
+from deploy.bundle import Bundle
+from deploy.manifest import Model
+from deploy.packagers import pack
+from deploy.verify import verify
+from tests.deploy.small_networks import (
+    DIMENSITY,
+    LABELS,
+    SNAPDRAGON,
+    Small,
+    candidate,
+    contents,
+    local,
+    rgb_pixels,
+    small,
+)
+from tests.stand_ins.kotlin_compiler import ANDROID_API
+from tests.stand_ins.mediapipe_python import CLASSIFY
+
+Require = Callable[[str], Path]
+NAMES = ("litert-fp32", "litert-fp16", "litert-int8")
+ASSETS = "app/src/main/assets/millis"
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return small(1, tmp_path_factory.mktemp("grey"), *NAMES)
+
+
+@pytest.fixture(scope="module")
+def rgb(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return small(3, tmp_path_factory.mktemp("rgb"), "litert-fp32", "litert-int8")
+
+
+def _pack(network: Small, folder: Path) -> Bundle:
+    return pack("android", contents(network, *map(local, network.variants.values())), folder)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_bundle_verifies(channels: int, grey: Small, rgb: Small, tmp_path: Path) -> None:
+    bundle = _pack(grey if channels == 1 else rgb, tmp_path)
+    assert verify(bundle.folder).complete
+    assert [model.path for model in bundle.manifest.models][:2] == [f"{ASSETS}/model.tflite", _other(bundle)]
+
+
+def _other(bundle: Bundle) -> str:
+    return f"models/{bundle.manifest.models[1].name}.tflite"
+
+
+def test_equal_contents_give_equal_bytes(grey: Small, tmp_path: Path) -> None:
+    first, second = (_pack(grey, tmp_path / name).archive.read_bytes() for name in ("one", "two"))
+    assert first == second
+
+
+def test_the_kotlin_sample_names_what_lies_in_the_assets(grey: Small, tmp_path: Path) -> None:
+    bundle = _pack(grey, tmp_path)
+    main, test = (bundle.folder / "app/src" / name for name in ("main", "androidTest"))
+    code = "".join(path.read_text() for path in bundle.folder.rglob("*.kt"))
+    named = re.findall(r'"(millis/[^"]+)"', code)
+    assert len(named) == 4
+    assert all((main / "assets" / name).exists() or (test / "assets" / name).exists() for name in named)
+
+
+def test_the_kotlin_samples_compile(grey: Small, rgb: Small, require: Require, tmp_path: Path) -> None:
+    kotlinc = require("kotlin-compiler")
+    sources = []
+    for name, network in (("grey", grey), ("rgb", rgb)):
+        for path in _pack(network, tmp_path / name).folder.rglob("*.kt"):
+            path.write_text(path.read_text().replace("package millis", f"package {name}"))
+            sources.append(str(path))
+    _run(kotlinc, "-Werror", "-d", str(tmp_path / "classes"), str(ANDROID_API), *sources)
+    assert all((tmp_path / "classes" / name / "Classifier.class").exists() for name in ("grey", "rgb"))
+
+
+def test_only_a_grey_network_needs_other_files_for_mediapipe(grey: Small, rgb: Small, tmp_path: Path) -> None:
+    needed = {path.stem for path in (_pack(grey, tmp_path / "grey").folder / "mediapipe").iterdir()}
+    assert needed == set(NAMES)
+    assert not (_pack(rgb, tmp_path / "rgb").folder / "mediapipe").exists()
+
+
+def test_the_readme_repeats_a_phones_measurement(grey: Small, tmp_path: Path) -> None:
+    measured = candidate(grey.variants["litert-fp32"], ("adb:42:litert?threads=2", 0.5, SNAPDRAGON))
+    readme = (pack("android", contents(grey, measured), tmp_path).folder / "README.md").read_text()
+    assert "adb shell taskset c0 /data/local/tmp/benchmark_model --graph=/data/local/tmp/model.tflite --use_x" in readme
+
+
+def test_the_readme_says_where_no_phone_was_measured(grey: Small, tmp_path: Path) -> None:
+    readme = (_pack(grey, tmp_path).folder / "README.md").read_text()
+    assert "`local:litert`, which is no phone" in readme
+    assert "adb shell /data/local/tmp/benchmark_model" in readme and "--num_threads=2" in readme
+
+
+def test_an_ai_pack_brings_each_chip_its_fastest_model(grey: Small, tmp_path: Path) -> None:
+    fp32, int8 = grey.variants["litert-fp32"], grey.variants["litert-int8"]
+    given = contents(
+        grey,
+        candidate(int8, ("adb:a:litert", 0.2, SNAPDRAGON), ("adb:b:litert", 0.6, DIMENSITY)),
+        candidate(fp32, ("adb:a:litert", 0.4, SNAPDRAGON), ("adb:b:litert", 0.5, DIMENSITY)),
+    )
+    folder = pack("android", given, tmp_path).folder
+    assets = folder / "aipack/src/main/assets"
+    packed = {path.name: (path / "model.tflite").read_bytes() for path in assets.iterdir()}
+    main, other = (folder / ASSETS / "model.tflite").read_bytes(), (folder / "models/litert-fp32.tflite").read_bytes()
+    assert packed == {
+        "model#group_other": main,
+        "model#group_soc_QTI_SM8750": main,
+        "model#group_soc_Mediatek_MT6991": other,
+    }
+    assert "aipack/README.md" in (folder / "README.md").read_text()
+    assert verify(folder).complete
+
+
+def test_of_files_as_fast_as_one_another_a_chip_gets_the_smallest(grey: Small, tmp_path: Path) -> None:
+    fp32, int8 = grey.variants["litert-fp32"], grey.variants["litert-int8"]
+    small_one, large_one = sorted((fp32, int8), key=lambda each: each.artifact.size_bytes)
+    given = contents(
+        grey,
+        candidate(large_one, ("adb:a:litert", 0.400, SNAPDRAGON), ("adb:b:litert", 0.5, DIMENSITY)),
+        candidate(small_one, ("adb:a:litert", 0.404, SNAPDRAGON), ("adb:b:litert", 0.6, DIMENSITY)),
+    )
+    readme = (pack("android", given, tmp_path).folder / "aipack/README.md").read_text()
+    assert f"| `soc_QTI_SM8750` | {small_one.precision} | 0.404 ms |" in readme
+    assert f"| `soc_Mediatek_MT6991` | {large_one.precision} | 0.500 ms |" in readme
+
+
+@pytest.mark.parametrize("second", [SNAPDRAGON, {}, {"soc_manufacturer": "not exposed", "soc": "X1"}])
+def test_one_chip_needs_no_ai_pack(second: dict[str, str], grey: Small, tmp_path: Path) -> None:
+    measured = candidate(grey.variants["litert-fp32"], ("adb:a:litert", 0.4, SNAPDRAGON), ("adb:b:litert", 0.5, second))
+    folder = pack("android", contents(grey, measured), tmp_path).folder
+    assert not (folder / "aipack").exists() and not (folder / TARGETING).exists()
+
+
+def test_plays_groups_are_chips_by_every_name_that_phones_give_them() -> None:
+    root = ET.fromstring(targeting_config([Chip("Qualcomm", "SM8750"), Chip("Mediatek", "MT6991")]))  # noqa: S314
+    space = "{http://schemas.android.com/apk/config}"
+    assert root.tag == f"{space}device-targeting-config"
+    found = {group.get("name"): [chip.attrib for chip in group.iter(f"{space}system-on-chip")] for group in root}
+    assert found == {
+        "soc_Qualcomm_SM8750": [
+            {"manufacturer": "QTI", "model": "SM8750"},
+            {"manufacturer": "Qualcomm", "model": "SM8750"},
+        ],
+        "soc_Mediatek_MT6991": [{"manufacturer": "Mediatek", "model": "MT6991"}],
+    }
+
+
+@given(manufacturer=st.text(min_size=1), model=st.text(min_size=1))
+def test_a_group_is_named_as_play_allows(manufacturer: str, model: str) -> None:
+    assert re.fullmatch("[A-Za-z][A-Za-z0-9_]*", Chip(manufacturer, model).group)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mediapipe_takes_every_model_and_agrees_with_the_goldens(
+    channels: int, grey: Small, rgb: Small, require: Require, tmp_path: Path
+) -> None:
+    network = grey if channels == 1 else rgb
+    python, bundle = require("mediapipe"), _pack(network, tmp_path)
+    models = bundle.manifest.models
+    np.save(tmp_path / "images.npy", rgb_pixels(network))
+    paths = [str(bundle.folder / (f"mediapipe/{each.name}.tflite" if channels == 1 else each.path)) for each in models]
+    told = _run(python, "-c", CLASSIFY, str(tmp_path / "images.npy"), *paths)
+    for model, found in zip(models, json.loads(told.splitlines()[-1]), strict=True):
+        scores = [[image[label] for label in LABELS] for image in found]
+        assert abs(np.array(scores) - _golden(bundle, model)).max() <= model.golden.tolerance
+        assert {image["head"] for image in found} == {"probability"}
+
+
+def test_mediapipe_refuses_a_grey_model(grey: Small, require: Require, tmp_path: Path) -> None:
+    python, bundle = require("mediapipe"), _pack(grey, tmp_path)
+    np.save(tmp_path / "images.npy", rgb_pixels(grey))
+    words = (CLASSIFY, str(tmp_path / "images.npy"), str(bundle.folder / bundle.manifest.model.path))
+    done = subprocess.run([str(python), "-c", *words], capture_output=True, text=True, check=False)
+    assert done.returncode and "Only RGB color space is supported" in done.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tflite_runtime_of_2023_agrees_with_the_goldens(
+    channels: int, grey: Small, rgb: Small, require: Require, tmp_path: Path
+) -> None:
+    python, network = require("tflite-runtime"), grey if channels == 1 else rgb
+    kept = {name: network.variants[name] for name in ("litert-fp32", "litert-int8")}
+    bundle = _pack(replace(network, variants=kept), tmp_path)
+    told = _run(python, str(bundle.folder / "verify.py"))
+    assert [line.split()[0] for line in told.splitlines()] == ["ok", "ok", "ok"]
+
+
+def _golden(bundle: Bundle, model: Model) -> np.ndarray:
+    outputs = model.golden.outputs
+    return np.fromfile(bundle.folder / outputs.path, "<f4").reshape(outputs.shape)
+
+
+def _run(python: Path, *words: str) -> str:
+    done = subprocess.run([str(python), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
