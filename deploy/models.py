@@ -35,8 +35,8 @@ class Shipped:
 def ship(packager: Packager, contents: BundleContents) -> tuple[tuple[Shipped, ...], tuple[LeftOut, ...]]:
     """What the bundle ships, the one to use first, and what it leaves out.
 
-    Raises PackagerError for variants that are none of the packager's, and for a main model that no device of its
-    measured; BundleError for files that are not what they say.
+    Raises PackagerError for variants that are none of the packager's, and for a main model that was not measured where
+    it must be; BundleError for files that are not what they say.
     """
     _require_packable(packager, contents)
     chosen, left = parted(packager, contents.verdicts)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from deploy import golden
 from deploy.errors import BundleError
 from deploy.manifest import Manifest
+from deploy.ort_order import ordered
 from deploy.packager import BundleContents, Files
 from deploy.variant import Variant
 from profilers.runtimes import load_runtime
@@ -42,17 +45,31 @@ def ort_files(contents: BundleContents, manifest: Manifest, folder: str) -> File
 
 
 def _converted(models: Mapping[str, Variant], scratch: Path) -> Path:
-    from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
-
     given, made = scratch / "onnx", scratch / "ort"
     given.mkdir()
     for name, variant in models.items():
         (given / f"{name}.onnx").write_bytes(variant.artifact.path.read_bytes())
-    with contextlib.redirect_stdout(io.StringIO()):
+    with _quiet():
+        from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+
         convert_onnx_models_to_ort(
             given, output_dir=made, optimization_styles=[OptimizationStyle.Fixed], enable_type_reduction=True
         )
+    for path in made.glob("*.ort"):
+        path.write_bytes(ordered(path.read_bytes()))
     return made
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converter prints, sets up logging for the whole process, and leaves a file to the garbage collector."""
+    handlers, hidden = logging.root.handlers[:], io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
+            warnings.simplefilter("ignore", ResourceWarning)
+            yield
+    finally:
+        logging.root.handlers[:] = handlers
 
 
 def _require_agreement(variant: Variant, ort: Path, images: np.ndarray) -> None:
@@ -68,7 +85,7 @@ def _require_agreement(variant: Variant, ort: Path, images: np.ndarray) -> None:
 
 
 def _portable(path: Path) -> bytes:
-    """A file as it is; the list of operators without the paths of this machine."""
+    """A model as it is; the list of operators without the paths of this machine."""
     data = path.read_bytes()
     if path.suffix == ".ort":
         return data

@@ -101,18 +101,19 @@ def _run(folder: Path, model: Model, images: np.ndarray) -> np.ndarray:
     artifact = Artifact.of(folder / model.path, format=model.format, inputs=model.inputs, outputs=model.outputs)
     try:
         return runtime.run(artifact, images)
-    except (RuntimeError, ValueError, *_refusals(model.runtime)) as error:
+    except _refusals(model.runtime) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{model.path}: {model.runtime} cannot run it: {reason}") from None
 
 
 def _refusals(runtime: str) -> tuple[type[Exception], ...]:
-    """What a runtime raises for a model that it refuses; those of ONNX Runtime have no parent but Exception."""
+    """What a runtime raises for a model that it refuses; ONNX Runtime's own have no parent but Exception."""
     if runtime != "onnxruntime":
-        return ()
+        return RuntimeError, ValueError
     from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-    return tuple(kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    own = [kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return RuntimeError, ValueError, *own
 
 
 def _max_difference(found: np.ndarray, expected: np.ndarray, file: str) -> float:

@@ -8,13 +8,18 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from profilers.errors import FileError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
 DEEPEST = 32  # levels of a file of ours, and far more than any has
+
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {}  # kept, for building one takes longer than most checks
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -92,14 +97,22 @@ def _depth(events: Iterable[object]) -> int:
 
 def check(document: object, as_type: type[T], *, path: Path, kind: str, schema: int | None = None) -> T:
     """Check a parsed document; with `schema`, its version field first. Raises FileError naming file and field."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     if schema is not None:
         document = _without_schema(document, path=path, kind=kind, schema=schema)
     try:
-        return TypeAdapter(as_type).validate_python(document)
+        return _adapter(as_type).validate_python(document)
     except ValidationError as error:
         raise FileError(f"{path}: {_first_problem(error)}") from None
+
+
+def _adapter(as_type: type[T]) -> TypeAdapter[T]:
+    from pydantic import TypeAdapter
+
+    if as_type not in _ADAPTERS:
+        _ADAPTERS[as_type] = TypeAdapter(as_type)
+    return _ADAPTERS[as_type]
 
 
 def _without_schema(document: object, *, path: Path, kind: str, schema: int) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -165,26 +167,43 @@ def android_contents(contents: MakeContents, variant: MakeVariant) -> BundleCont
     return contents(shipped(variant("litert", "fp32")), left_out(variant("litert", "int8")))
 
 
-@pytest.fixture
-def server(server_contents: BundleContents, tmp_path: Path) -> Bundle:
-    return pack("server-cpu", server_contents, tmp_path)
+@pytest.fixture(scope="session")
+def packed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
+    """A bundle of that kind, packed once."""
+
+    @cache
+    def make(name: str) -> Bundle:
+        fixture = {"server-cpu": "server_contents", "server-gpu": "gpu_contents", "android": "android_contents"}[name]
+        return pack(name, request.getfixturevalue(fixture), tmp_path_factory.mktemp(name))
+
+    return make
+
+
+def _own(made: Bundle, folder: Path) -> Bundle:
+    """A copy, for a test to damage."""
+    shutil.copytree(made.folder.parent, folder, dirs_exist_ok=True)
+    return replace(made, folder=folder / made.folder.name, archive=folder / made.archive.name)
 
 
 @pytest.fixture
-def gpu(gpu_contents: BundleContents, tmp_path: Path) -> Bundle:
-    return pack("server-gpu", gpu_contents, tmp_path)
+def server(packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    return _own(packed("server-cpu"), tmp_path)
 
 
 @pytest.fixture
-def android(android_contents: BundleContents, tmp_path: Path) -> Bundle:
-    return pack("android", android_contents, tmp_path)
+def gpu(packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    return _own(packed("server-gpu"), tmp_path)
+
+
+@pytest.fixture
+def android(packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    return _own(packed("android"), tmp_path)
 
 
 @pytest.fixture(params=["server-cpu", "server-gpu", "android"])
-def bundle(request: pytest.FixtureRequest) -> Bundle:
+def bundle(request: pytest.FixtureRequest, packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
     """Bundles of several kinds in turn."""
-    made: Bundle = request.getfixturevalue({"server-cpu": "server", "server-gpu": "gpu"}.get(request.param, "android"))
-    return made
+    return _own(packed(request.param), tmp_path)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from deploy.errors import BundleError
 from deploy.promise import Promise, measure_promise
 from latency_tables.table import Latency
 from pipeline.cli.app import app
+from profilers.devices import open_session
 from profilers.target import Target
 from tests.deploy.conftest import measured
 
@@ -56,9 +57,9 @@ def test_the_budget_is_judged_by_itself() -> None:
 def here(server: Bundle, forge: Forge) -> Bundle:
     """A bundle whose promise was made on this machine, for one thread: half a second an image."""
     target = "local:onnxruntime?precision=int8"
-    found = measure_promise(server.folder, Target.parse(target))
-    facts = {fact.partition(" ")[0]: fact.rpartition(" there, ")[2].removesuffix(" here") for fact in found.differs}
-    facts.pop("target")
+    session = open_session(Target.parse(target))
+    facts = dict(session.environment.facts)
+    session.close()
 
     def promise(document: dict[str, Any]) -> None:
         [first] = document["models"][0]["measured"]

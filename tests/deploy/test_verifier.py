@@ -33,7 +33,7 @@ def _flip(path: Path, position: int) -> None:
 
 def test_with_the_runtimes_it_runs_every_model(bundle: Bundle) -> None:
     ended = _verify(bundle.folder, "-I")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0
     files, *models = ended.stdout.splitlines()
     assert files == f"ok       {len(bundle.manifest.files)} files, every sha256 and size as listed"
     assert [line.split(":")[0] for line in models] == [f"ok       {model.path}" for model in bundle.manifest.models]

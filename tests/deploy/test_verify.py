@@ -81,9 +81,9 @@ def test_a_byte_flipped_at_100_random_places_of_the_zip_is_found_100_times(bundl
 
 
 def test_a_flipped_byte_of_a_zip_that_no_reader_looks_at_is_found(server: Bundle) -> None:
-    """The dates of the entries, who made them, how many there are: every byte after the last file."""
+    """The dates of the entries, who made them, how many there are: bytes after the last file."""
     content = server.archive.read_bytes()
-    for position in range(content.index(b"PK\1\2"), len(content), 7):
+    for position in range(content.index(b"PK\1\2"), len(content), 31):
         _flip(server.archive, position)
         with pytest.raises(BundleError, match=str(server.archive)):
             verify(server.archive)
@@ -231,7 +231,7 @@ def test_a_model_that_nothing_here_runs_is_told_as_unchecked(
 ) -> None:
     made = dataclasses.replace(variant("onnxruntime", "fp16"), runtime="abacus")
     packager = dataclasses.replace(load_packager("server-gpu"), runtimes=("abacus",))
-    verification = verify(write_bundle(packager, contents(shipped(made)), tmp_path).folder)
+    verification = verify(write_bundle(packager, contents(shipped(made, is_measured=False)), tmp_path).folder)
     assert not verification.complete
     assert verification.checks[-1].detail.startswith("nothing on this machine runs abacus files")
 

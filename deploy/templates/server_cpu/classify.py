@@ -16,13 +16,13 @@ from PIL import Image, ImageOps
 HERE = Path(__file__).resolve().parent
 
 
-def load_session(model: dict[str, Any]) -> onnxruntime.InferenceSession:
+def load_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """A model with the session options that were measured."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = model["measured"][0]["threads"]
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(HERE / model["path"]), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def preprocess(image: Image.Image, spec: dict[str, Any]) -> np.ndarray:
@@ -49,7 +49,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     labels = (HERE / manifest["labels"]).read_text(encoding="utf-8").splitlines()
-    session = load_session(models[arguments.precision])
+    threads = manifest["models"][0]["measured"][0]["threads"]
+    session = load_session(HERE / models[arguments.precision]["path"], threads)
     with Image.open(arguments.image) as image:
         inputs = preprocess(image, manifest["preprocessing"])
     (logits,) = session.run(None, {session.get_inputs()[0].name: inputs})
