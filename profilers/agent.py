@@ -7,16 +7,19 @@ request a line on stdin and answers one JSON object a line on stdout:
      "precision": "fp32", "threads": 1, "cores": "big"}                  -> {"environment": {…}, "state": {…}}
     {"do": "find", "name": "3f….tflite"}                                 -> {"path": "…"}, or null without it
     {"do": "keep", "name": "3f….tflite", "base64": "…"}                  -> {"path": "…"}
-    {"do": "burst", "path": "m.tflite", "warmup_runs": 3, "warmup_ms": 5,
-     "runs": 10, "burst_ms": 20, "max_runs": 300}                        -> {"warmup_ns": […], "times_ns": […],
+    {"do": "burst", "path": "m.tflite", "shapes": {"ids": [1, 128]},
+     "warmup_runs": 3, "warmup_ms": 5, "runs": 10, "burst_ms": 20,
+     "max_runs": 300}                                                    -> {"warmup_ns": […], "times_ns": […],
                                                                              "disturbed": ""}
+    {"do": "profile", "path": "m.onnx", "shapes": {}, "runs": 20}        -> {"operations": {"name": [ns, …], …}}
     {"do": "state"}                                                      -> {"state": {…}}
 
 Anything that goes wrong is answered as {"error": "…"}. The process pins itself to as many cores as it has threads
 before the runtime is loaded, collects no garbage while timing, and times on random data; of several agents on a machine
-one times at a time. A run is over when its result is there: on an accelerator too it begins with the input in this
-machine's memory and ends with the output there, as an application sees it. Precision fp32 is computed in fp32. A file
-that was kept has its SHA-256 as its name, and is checked against it. The end of stdin ends the process at once.
+one times at a time. "shapes" are of inputs by name, where the file leaves them open. A run is over when its result is
+there: on an accelerator too it begins with the input in this machine's memory and ends with the output there, as an
+application sees it. Precision fp32 is computed in fp32. A file that was kept has its SHA-256 as its name, and is
+checked against it. The end of stdin ends the process at once.
 """
 
 from __future__ import annotations
@@ -41,8 +44,9 @@ import threading
 import time
 import zipfile
 import zlib
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, Callable, Iterable, Iterator, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -52,11 +56,22 @@ import numpy as np
 VERSION = 2
 
 
+class Input(NamedTuple):
+    """What a model takes; `shape` is what it is timed with."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+Shapes = Optional[Dict[str, List[int]]]
+
 ONNX_DTYPES = {
+    "tensor(bool)": "bool",
+    "tensor(double)": "float64",
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
-    "tensor(int8)": "int8",
-    "tensor(uint8)": "uint8",
+    **{f"tensor({kind}{bits})": f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
 
 # Accelerator -> ONNX Runtime's provider, and the packages that have it. Of the GPUs only webgpu was ever seen at work:
@@ -71,15 +86,27 @@ ONNX_PROVIDERS = {
 
 
 class OnnxModel:
-    """An ONNX model; on the CPU its input and output are bound, so that a run copies nothing."""
+    """An ONNX model; on the CPU its inputs and outputs are bound, so that a run copies nothing.
 
-    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
-        self._session = onnx_session(path, threads, accelerator, precision)
+    `profile` begins the name of the file where ONNX Runtime notes what each operation took, which slows it down.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        threads: int,
+        accelerator: str,
+        precision: str = "fp32",
+        shapes: Shapes = None,
+        profile: str = "",
+    ) -> None:
+        self._session = onnx_session(path, threads, accelerator, precision, profile)
         # Binding would copy the input to an accelerator once for all runs.
         self._binding = self._session.io_binding() if accelerator == "cpu" else None
-        given = self._session.get_inputs()[0]
-        self.input_shape = tuple(given.shape)
-        self.input_dtype = ONNX_DTYPES[given.type]
+        self.inputs = tuple(
+            Input(given.name, tuple((shapes or {}).get(given.name, given.shape)), ONNX_DTYPES[given.type])
+            for given in self._session.get_inputs()
+        )
 
     @staticmethod
     def version() -> str:
@@ -102,11 +129,13 @@ class OnnxModel:
             return "; ".join(vulkan_devices()) or "not told by onnxruntime"
         return nvidia_smi("name,driver_version") if accelerator in NVIDIA else ""
 
-    def feed(self, array: np.ndarray) -> None:
-        self._fed = {self._session.get_inputs()[0].name: array}  # which the binding does not keep alive
+    def feed(self, *arrays: np.ndarray) -> None:
+        self._fed = {given.name: array for given, array in zip(self.inputs, arrays)}  # which no binding keeps alive
         if self._binding:
-            self._binding.bind_cpu_input(*next(iter(self._fed.items())))
-            self._binding.bind_output(self._session.get_outputs()[0].name)
+            for name, array in self._fed.items():
+                self._binding.bind_cpu_input(name, array)
+            for taken in self._session.get_outputs():
+                self._binding.bind_output(taken.name)
 
     def invoke(self) -> None:
         if self._binding:
@@ -121,8 +150,18 @@ class OnnxModel:
     def run_ns(self) -> int:
         return host_ns(self.invoke)
 
+    def profiled(self) -> dict[str, list[int]]:
+        """Nanoseconds of each operation in each run so far, by its name in the graph as ONNX Runtime has made it."""
+        ending = "_kernel_time"
+        times: dict[str, list[int]] = {}
+        with open(self._session.end_profiling()) as file:
+            for event in json.load(file):
+                if event["cat"] == "Node" and event["name"].endswith(ending):
+                    times.setdefault(event["name"][: -len(ending)], []).append(1000 * event["dur"])
+        return times
 
-def onnx_session(path: str, threads: int, accelerator: str, precision: str) -> Any:
+
+def onnx_session(path: str, threads: int, accelerator: str, precision: str, profile: str = "") -> Any:
     """A session with every operation on the accelerator; raises ValueError naming those that are not."""
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail
@@ -131,6 +170,9 @@ def onnx_session(path: str, threads: int, accelerator: str, precision: str) -> A
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
     provider, package = ONNX_PROVIDERS[accelerator]
     if accelerator == "cpu":
         return onnxruntime.InferenceSession(path, options, providers=[provider])
@@ -173,12 +215,20 @@ def onnx_nodes_elsewhere(session: Any, provider: str) -> str:
 class LiteRTModel:
     """A LiteRT (TensorFlow Lite) model on the CPU, by whichever interpreter package is installed."""
 
-    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
+    def __init__(
+        self, path: str, threads: int, accelerator: str, precision: str = "fp32", shapes: Shapes = None
+    ) -> None:
         self._interpreter = self._package().Interpreter(model_path=path, num_threads=threads)
+        for given in self._interpreter.get_input_details():
+            shape = (shapes or {}).get(given["name"], list(given["shape"]))
+            if shape != list(given["shape"]):
+                self._interpreter.resize_tensor_input(given["index"], shape, strict=True)
         self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]
-        self.input_shape = tuple(int(size) for size in self._input["shape"])
-        self.input_dtype = np.dtype(self._input["dtype"]).name
+        details = self._interpreter.get_input_details()
+        self._places = [given["index"] for given in details]
+        self.inputs = tuple(
+            Input(given["name"], tuple(map(int, given["shape"])), np.dtype(given["dtype"]).name) for given in details
+        )
 
     @staticmethod
     def _package() -> Any:
@@ -199,8 +249,9 @@ class LiteRTModel:
     def adapter(_accelerator: str) -> str:
         return ""
 
-    def feed(self, array: np.ndarray) -> None:
-        self._interpreter.set_tensor(self._input["index"], array)
+    def feed(self, *arrays: np.ndarray) -> None:
+        for place, array in zip(self._places, arrays):
+            self._interpreter.set_tensor(place, array)
 
     def invoke(self) -> None:
         self._interpreter.invoke()
@@ -216,15 +267,21 @@ class LiteRTModel:
 class LiteRTGpuModel:
     """A LiteRT model on the GPU, which works on after a run returned: it is reading the result that waits for it."""
 
-    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
+    def __init__(
+        self, path: str, threads: int, accelerator: str, precision: str = "fp32", shapes: Shapes = None
+    ) -> None:
         self._model, _ = litert_on_gpu(path, precision)
         signature = self._model.get_signature_by_index(0)
-        given = self._model.get_input_tensor_details(signature["key"])[signature["inputs"][0]]
-        self.input_shape = tuple(given["shape"])
-        self.input_dtype = str(given["dtype"])
+        given = self._model.get_input_tensor_details(signature["key"])
+        taken = self._model.get_output_tensor_details(signature["key"])
+        self.inputs = tuple(
+            Input(name, tuple(given[name]["shape"]), str(given[name]["dtype"])) for name in signature["inputs"]
+        )
+        if shapes and sorted(shapes.values()) != sorted(list(each.shape) for each in self.inputs):
+            raise ValueError("on a GPU LiteRT runs a model with the shapes of its file only; leave out --shape")
+        self._given = [taken[name] for name in signature["outputs"]]
         self._inputs = self._model.create_input_buffers(0)
         self._outputs = self._model.create_output_buffers(0)
-        self._given = self._model.get_output_tensor_details(signature["key"])[signature["outputs"][0]]
 
     @staticmethod
     def version() -> str:
@@ -239,21 +296,23 @@ class LiteRTGpuModel:
         found = [line.partition("Selected adapter:")[2].strip() for line in heard]
         return next(filter(None, found), "not told by LiteRT")
 
-    def feed(self, array: np.ndarray) -> None:
-        self._array = array
+    def feed(self, *arrays: np.ndarray) -> None:
+        self._arrays = arrays
 
     def invoke(self) -> None:
-        self._inputs[0].write(self._array)
+        for buffer, array in zip(self._inputs, self._arrays):
+            buffer.write(array)
         self._model.run_by_index(0, self._inputs, self._outputs)
-        self._result = self._read()
+        self._results = self._read()
 
-    def _read(self) -> np.ndarray:
-        shape, dtype = self._given["shape"], np.dtype(self._given["dtype"])
-        values: np.ndarray = self._outputs[0].read(int(np.prod(shape)), dtype)
-        return values.reshape(shape)
+    def _read(self) -> list[np.ndarray]:
+        return [
+            buffer.read(int(np.prod(given["shape"])), np.dtype(given["dtype"])).reshape(given["shape"])
+            for buffer, given in zip(self._outputs, self._given)
+        ]
 
     def result(self) -> np.ndarray:
-        return self._result
+        return self._results[0]
 
     def run_ns(self) -> int:
         return host_ns(self.invoke)
@@ -306,7 +365,9 @@ class TorchModel:
     The CPU was seen at work; CUDA and MPS are written by their documentation.
     """
 
-    def __init__(self, path: str, threads: int, accelerator: str, precision: str = "fp32") -> None:
+    def __init__(
+        self, path: str, threads: int, accelerator: str, precision: str = "fp32", shapes: Shapes = None
+    ) -> None:
         import torch
         from torch.export.passes import move_to_device_pass
 
@@ -316,10 +377,11 @@ class TorchModel:
         self._torch, self._accelerator = torch, accelerator
         self._event: Any = torch.cuda.Event if accelerator == "cuda" else None
         self._module = program.module(check_guards=False)
-        [name] = program.graph_signature.user_inputs
-        [given] = [node.meta["val"] for node in program.graph.nodes if node.name == name]
-        self.input_shape = tuple(given.shape)
-        self.input_dtype = str(given.dtype).partition(".")[2]
+        given = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+        self.inputs = tuple(
+            Input(name, tuple(given[name].shape), str(given[name].dtype).partition(".")[2])
+            for name in program.graph_signature.user_inputs
+        )
 
     @staticmethod
     def version() -> str:
@@ -339,12 +401,13 @@ class TorchModel:
             raise ValueError(f"PyTorch {torch.__version__} finds no MPS: it needs a Mac with Apple's own processor")
         return str(torch.cuda.get_device_name()) if accelerator == "cuda" else ""
 
-    def feed(self, array: np.ndarray) -> None:
-        self._input = self._torch.from_numpy(array)
+    def feed(self, *arrays: np.ndarray) -> None:
+        self._fed = [self._torch.from_numpy(array) for array in arrays]
 
     def invoke(self) -> None:
         with self._torch.inference_mode():
-            self._output = self._module(self._input.to(self._accelerator)).to("cpu")  # which waits for the result
+            output = self._module(*[tensor.to(self._accelerator) for tensor in self._fed])
+            self._output = output.to("cpu")  # which waits for the result
 
     def result(self) -> np.ndarray:
         output: np.ndarray = self._output.numpy()
@@ -402,10 +465,10 @@ def time_runs(run_ns: Callable[[], int], runs: int, min_ms: float, max_runs: int
     return times
 
 
-def burst(load: Callable[[str], Model], cores: list[int], request: dict[str, Any]) -> dict[str, Any]:
+def burst(load: Callable[..., Model], cores: list[int], request: dict[str, Any]) -> dict[str, Any]:
     """Load, warm up, time: everything from a fresh load, so that one burst owes nothing to another."""
-    model = load(request["path"])
-    model.feed(noise(model.input_shape, model.input_dtype))
+    model = load(request["path"], shapes=request.get("shapes"))
+    feed_noise(model)
     gc.collect()
     gc.disable()
     try:
@@ -418,13 +481,33 @@ def burst(load: Callable[[str], Model], cores: list[int], request: dict[str, Any
     return {"warmup_ns": warmup, "times_ns": times, "disturbed": disturbance(before, after)}
 
 
+def profile(load: Callable[..., OnnxModel], request: dict[str, Any]) -> dict[str, list[int]]:
+    """What each operation took in each of some runs, as the runtime's own profiler tells it."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = load(request["path"], shapes=request.get("shapes"), profile=os.path.join(folder, "profile"))
+        feed_noise(model)
+        for _ in range(request["runs"]):
+            model.invoke()
+        return model.profiled()
+
+
+def feed_noise(model: Model) -> None:
+    """Random data for every input."""
+    model.feed(*[noise(given.shape, given.dtype) for given in model.inputs])
+
+
 def noise(shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Random data, the same on every call: zeros and denormals take other times than numbers do."""
+    """Random data, the same on every call: zeros and denormals take other times than numbers do.
+
+    Bytes are those of images. Wider integers are 0 or 1, which is in range for an index, an identifier or a mask.
+    """
     random = np.random.RandomState(0)
     if dtype in ("int8", "uint8"):
         limits = np.iinfo(dtype)
-        return random.randint(limits.min, limits.max + 1, size=shape).astype(dtype)
-    return random.standard_normal(shape).astype(dtype)
+        return np.asarray(random.randint(limits.min, limits.max + 1, size=shape)).astype(dtype)
+    if dtype.startswith(("int", "uint", "bool")):
+        return np.asarray(random.randint(0, 2, size=shape)).astype(dtype)
+    return np.asarray(random.standard_normal(shape)).astype(dtype)
 
 
 def clocks(cores: list[int]) -> dict[str, int]:
@@ -628,9 +711,10 @@ class Agent:
     """What was opened, and the answers to one request after another."""
 
     def __init__(self) -> None:
-        self._load: Callable[[str], Model] | None = None
+        self._load: Callable[..., Any] | None = None
         self._cores: list[int] = []
         self._accelerator = "cpu"
+        self._tells_operations = False
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if request["do"] == "open":
@@ -641,11 +725,11 @@ class Agent:
             return find(request["name"])
         if request["do"] == "keep":
             return keep(request["name"], base64.b64decode(request["base64"], validate=True))
-        if request["do"] == "burst":
+        if request["do"] in ("burst", "profile"):
             if self._load is None:
-                raise ValueError("open comes before burst")
+                raise ValueError(f"open comes before {request['do']}")
             with alone():
-                return burst(self._load, self._cores, request)
+                return self._timed(self._load, request)
         raise ValueError(f"no request {request['do']!r}")
 
     def _open(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -656,8 +740,16 @@ class Agent:
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # fp32 is not a shorter format
         facts = environment(runtime, loaded, loaded.adapter(accelerator), self._cores)
         self._accelerator = accelerator
-        self._load = lambda path: loaded(path, threads, accelerator, precision)
+        self._load = partial(loaded, threads=threads, accelerator=accelerator, precision=precision)
+        self._tells_operations = loaded is OnnxModel and accelerator == "cpu"
         return {"environment": facts, "state": state(accelerator)}
+
+    def _timed(self, load: Callable[..., Any], request: dict[str, Any]) -> dict[str, Any]:
+        if request["do"] == "burst":
+            return burst(load, self._cores, request)
+        if not self._tells_operations:
+            raise ValueError("only ONNX Runtime on a CPU tells what each operation takes")
+        return {"operations": profile(load, request)}
 
 
 def serve(lines: Iterable[str], send: Callable[[str], object]) -> None:

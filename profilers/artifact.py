@@ -9,8 +9,8 @@ from typing import Literal
 from profilers.errors import TargetError
 from profilers.files import sha256_of
 
-Format = Literal["onnx", "tflite", "pt2"]
-Layout = Literal["NCHW", "NHWC", "NC"]
+Format = Literal["onnx", "tflite", "pt2", "mlpackage"]
+Layout = Literal["NCHW", "NHWC", "NC", "plain"]  # plain: nobody told what the axes mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,14 @@ class Artifact:
     sha256: str
 
     def require_batch(self, batch: int) -> None:
-        """Raise TargetError where the file was compiled for another number of images at once."""
-        if self.inputs[0].shape[0] != batch:
-            raise TargetError(f"{self.path} is compiled for batches of {self.inputs[0].shape[0]}, not of {batch}")
+        """Raise TargetError where the file was compiled for another number of images at once.
+
+        The first axis of a plain input need not be one of batches: only batches that are asked for must be there.
+        """
+        found = self.inputs[0].shape[:1] if self.inputs else ()
+        untold = all(tensor.layout == "plain" for tensor in self.inputs)
+        if found != (batch,) and not (untold and batch == 1):
+            raise TargetError(f"{self.path} is compiled for batches of {found[0] if found else 1}, not of {batch}")
 
     @staticmethod
     def of(path: Path, *, format: Format, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Artifact:

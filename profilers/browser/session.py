@@ -52,15 +52,13 @@ class BrowserSession:
     def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
         """Load the artifact, warm up and time it; raises TargetError for an artifact of another batch."""
         artifact.require_batch(self._target.batch)
-        given = artifact.inputs[0]
         self._jobs += 1
         job = {
             "do": "burst",
             "id": self._jobs,
             "model": artifact.sha256,
-            "name": f"{shape_text(given)} → {shape_text(artifact.outputs[0])}",
-            "shape": given.shape,
-            "dtype": given.dtype,
+            "name": " → ".join(", ".join(map(shape_text, edge)) for edge in (artifact.inputs, artifact.outputs)),
+            "inputs": [{"shape": each.shape, "dtype": each.dtype} for each in artifact.inputs],
             "round": round,
             "rounds": protocol.rounds,
             "warmup_runs": protocol.warmup_runs,
@@ -99,7 +97,9 @@ def invitation(address: str, port: int, *, lan: bool) -> str:
 
 
 def shape_text(tensor: TensorSpec) -> str:
-    """Height, width and channels, whatever the layout; the classes of a classifier."""
+    """Height, width and channels, whatever the layout; the classes of a classifier; all sizes of a plain tensor."""
+    if tensor.layout == "plain":
+        return "x".join("?" if size < 0 else str(size) for size in tensor.shape) or "1"
     if tensor.layout == "NCHW":
         _, channels, height, width = tensor.shape
         return f"{height}x{width}x{channels}"

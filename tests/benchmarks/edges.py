@@ -166,7 +166,7 @@ def timed(models: dict[str, Path], runtime: str, rounds: int) -> dict[str, float
     loaded = {}
     for name, path in models.items():
         model = agent.MODELS[runtime](str(path), 1, "cpu")
-        model.feed(agent.noise(model.input_shape, model.input_dtype))
+        agent.feed_noise(model)
         agent.time_runs(model.run_ns, 5, BURST_MS, 1000)
         loaded[name] = model
     bursts: dict[str, list[float]] = {name: [] for name in loaded}

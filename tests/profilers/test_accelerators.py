@@ -70,7 +70,7 @@ def test_the_gpu_computes_what_the_cpu_does(compiled: dict[str, Artifact], chain
     path = str(compiled[f"litert {chain}"].path)
     results = []
     for model in (agent.LiteRTModel(path, 1, "cpu"), agent.LiteRTGpuModel(path, 1, "gpu")):
-        model.feed(agent.noise(model.input_shape, model.input_dtype))
+        agent.feed_noise(model)
         model.invoke()
         results.append(model.result())
     np.testing.assert_allclose(results[1], results[0], rtol=1e-2, atol=1e-2 * np.abs(results[0]).max())
@@ -79,7 +79,7 @@ def test_the_gpu_computes_what_the_cpu_does(compiled: dict[str, Artifact], chain
 @pytest.mark.usefixtures("software_gpu")
 def test_the_time_of_a_gpu_holds_its_work(heavy: Artifact) -> None:
     model = agent.LiteRTGpuModel(str(heavy.path), 1, "gpu")
-    model.feed(agent.noise(model.input_shape, model.input_dtype))
+    agent.feed_noise(model)
     runs = [(model.run_ns(), agent.host_ns(model._read)) for _ in range(5)]
     whole_ns, rest_ns = (min(times) for times in zip(*runs, strict=True))
     assert whole_ns > 10 * rest_ns, "the result was not there when the run's time was taken"

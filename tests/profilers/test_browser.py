@@ -26,9 +26,11 @@ from profilers.browser.messages import Opened, Timed, parse_message, printable
 from profilers.devices import browser as browser_device
 from profilers.devices import require_device
 from profilers.errors import DeviceError, TargetError
+from profilers.model_files import read_model
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target
+from tests.profilers.foreign_models import write_text_model, write_tflite_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Playwright
@@ -166,6 +168,20 @@ def test_a_sweep_in_a_browser(
     page.get_by_role("heading", name="Done").wait_for()
     assert page.locator("#rows tr").count() == 3
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+
+
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
+def test_a_foreign_model_of_several_inputs_in_a_browser(
+    context: BrowserContext, opening: Callable[[Target], Opening], runtime: str, tmp_path: Path
+) -> None:
+    if runtime == "litert":
+        artifact = read_model(write_tflite_model(tmp_path / "m.tflite", count=3))  # LiteRT.js knows no open sizes
+    else:
+        artifact = read_model(write_text_model(tmp_path / "m.onnx"), {"ids": (2, 9)})
+    begun = opening(Target(device="browser", runtime=runtime))
+    page = context.new_page()
+    page.goto(begun.address)
+    assert begun.burst(artifact).result(WAIT_SECONDS).median_ms > 0
 
 
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])

@@ -101,7 +101,7 @@ def test_running_a_model_here_leaves_the_threads_of_the_process_alone(compiled: 
 
 def test_events_on_the_gpu_tell_the_time_after_both_have_happened(compiled: dict[str, Artifact]) -> None:
     model = agent.TorchModel(str(compiled["pytorch conv"].path), torch.get_num_threads(), "cpu")
-    model.feed(agent.noise(model.input_shape, model.input_dtype))
+    agent.feed_noise(model)
     Event.happened, model._event = [], Event
     assert model.run_ns() == 1_250_000
     assert Event.happened == ["record", "record", "synchronize", "ask"]

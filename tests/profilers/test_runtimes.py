@@ -116,7 +116,7 @@ def test_a_model_runs_on_as_many_threads_as_asked(compiled: dict[str, Artifact],
     gc.collect()
     before = threads_here()
     model = MODELS[runtime](str(compiled[f"{runtime} conv"].path), threads, "cpu")
-    model.feed(np.zeros(model.input_shape, np.float32))
+    model.feed(np.zeros(model.inputs[0].shape, np.float32))
     model.invoke()
     assert threads_here() == before + threads - 1
 

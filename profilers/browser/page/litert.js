@@ -23,21 +23,21 @@ async function load(bytes, options) {
     model.delete();
     throw error;
   }
-  let input;
+  let fed = [];
   return {
-    async feed(array, shape) {
-      input = new Tensor(array, shape);
-      if (options.accelerator === "webgpu") input = await input.moveTo("webgpu");
+    async feed(inputs) {
+      fed = inputs.map(({ array, shape }) => new Tensor(array, shape));
+      if (options.accelerator === "webgpu") fed = await Promise.all(fed.map((tensor) => tensor.moveTo("webgpu")));
     },
     // Until the result is there: on WebGPU that is when it has been read back.
     async invoke() {
-      for (const output of await model.run(input)) {
+      for (const output of await model.run(fed)) {
         if (options.accelerator === "webgpu") await output.data();
         output.delete();
       }
     },
     close() {
-      input?.delete();
+      fed.forEach((tensor) => tensor.delete());
       model.delete();
     },
   };

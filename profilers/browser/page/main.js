@@ -72,7 +72,7 @@ async function burst(job, socket) {
     const { load } = await runtime;
     const model = await load(await bytesOf(job.model));
     try {
-      await model.feed(noise(job.shape, job.dtype), job.shape, job.dtype);
+      await model.feed(job.inputs.map((input) => ({ ...input, array: noise(input.shape, input.dtype) })));
       await painted();
       return await timed(job, model);
     } finally {

@@ -5,6 +5,15 @@ const ARRAYS = {
   float16: (size, random) => halves(Uint16Array.from({ length: size }, () => halfBits(random))),
   int8: (size, random) => Int8Array.from({ length: size }, () => Math.floor(256 * random()) - 128),
   uint8: (size, random) => Uint8Array.from({ length: size }, () => Math.floor(256 * random())),
+  // Wider integers are 0 or 1: in range for an index, an identifier or a mask.
+  bool: (size, random) => Uint8Array.from({ length: size }, () => Math.round(random())),
+  float64: (size, random) => Float64Array.from({ length: size }, () => normal(random)),
+  int16: (size, random) => Int16Array.from({ length: size }, () => Math.round(random())),
+  int32: (size, random) => Int32Array.from({ length: size }, () => Math.round(random())),
+  int64: (size, random) => BigInt64Array.from({ length: size }, () => BigInt(Math.round(random()))),
+  uint16: (size, random) => Uint16Array.from({ length: size }, () => Math.round(random())),
+  uint32: (size, random) => Uint32Array.from({ length: size }, () => Math.round(random())),
+  uint64: (size, random) => BigUint64Array.from({ length: size }, () => BigInt(Math.round(random()))),
 };
 
 export function noise(shape, dtype) {

@@ -20,9 +20,12 @@ async function load(ort, bytes, onGpu, threads) {
     throw new Error(`ONNX Runtime Web chose ${ort.env.wasm.numThreads} threads, not ${threads}`);
   let feeds;
   return {
-    async feed(array, shape, dtype) {
-      const tensor = new ort.Tensor(dtype, array, shape);
-      feeds = { [session.inputNames[0]]: onGpu ? await onDevice(ort, tensor) : tensor };
+    async feed(inputs) {
+      feeds = {};
+      for (const [place, { array, shape, dtype }] of inputs.entries()) {
+        const tensor = new ort.Tensor(dtype, array, shape);
+        feeds[session.inputNames[place]] = onGpu ? await onDevice(ort, tensor) : tensor;
+      }
     },
     // Outputs arrive in the memory of the page, also those of WebGPU: the result is there.
     async invoke() {
