@@ -39,6 +39,7 @@ COMMANDS = (
     "derive",
     "train",
     "export",
+    "benchmark",
     "verify",
     "report",
     "run",
