@@ -14,7 +14,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601; they add up to 1, so that normalised
 def takes_rgb(model: bytes) -> bytes:
     """The same network behind a 1x1 convolution that makes luma of RGB: [1, H, W, 3] instead of [1, H, W, 1].
 
-    The convolution stands alone: folded into the first one of the network it would triple that one's work.
+    The convolution stands alone, so that no weight of the network changes in any precision: folded into its first one,
+    those of int8 would be rounded anew.
     """
     parts = taken_apart(model)
     graph = parts.subgraphs[0]
