@@ -81,17 +81,16 @@ class _Comparison:
 
     def flaw(self, candidate: Candidate) -> str:
         """Why a candidate is not shipped; empty where it may be."""
-        parity = candidate.variant.parity
+        parity, flaws = candidate.variant.parity, []
         if parity is not None and not math.isfinite(parity.max_abs_difference):
-            return "gives values that are not numbers"
+            flaws.append("gives values that are not numbers")
         lost, ms, fp32_ms = self.points_lost(candidate), self.ms(candidate), self.ms(self.reference)
         if lost is not None and lost > self.max_accuracy_drop:
-            return (
-                f"loses {lost:.2f} points of validation accuracy against fp32; {self.max_accuracy_drop:g} are allowed"
-            )
+            allowed = f"{self.max_accuracy_drop:g} are allowed"
+            flaws.append(f"loses {lost:.2f} points of validation accuracy against fp32, {allowed}")
         if ms is not None and fp32_ms is not None and ms > fp32_ms:
-            return f"slower than fp32: {ms:.4g} ms against {fp32_ms:.4g} ms on {self.place}"
-        return ""
+            flaws.append(f"slower than fp32: {ms:.4g} ms against {fp32_ms:.4g} ms on {self.place}")
+        return "; ".join(flaws)
 
     def ranked(self, fit: Sequence[Candidate]) -> list[Candidate]:
         """The best first, then by latency; what was not measured last, by size."""

@@ -209,10 +209,12 @@ def _parity(run: Run, module: nn.Module, variant: Variant) -> Parity:
 
 def _accuracy(run: Run, variant: Variant, split: Split) -> Accuracy:
     """Of the file itself, on all images of a split, or on EVALUATION_IMAGES spread evenly over it."""
+    import torch
+
     from pipeline.data.batches import normalised
 
     runtime, correct, images = load_runtime(variant.runtime), 0, 0
-    for positions in _spread(split, EVALUATION_IMAGES).split(_CHUNK):
+    for positions in torch.split(_spread(split, EVALUATION_IMAGES), _CHUNK):
         pixels, labels = split.read(positions)
         found = runtime.run(variant.artifact, normalised(pixels, run.data.normalisation).contiguous().numpy())
         correct += int((found.argmax(1) == labels.numpy()).sum())

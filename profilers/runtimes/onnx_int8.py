@@ -27,8 +27,8 @@ def quantize_int8(
 ) -> tuple[ModelProto, TensorSpec, TensorSpec]:
     """Make all of a float model int8, its ranges those that fp32 images [M, C, H, W] give: QDQ form.
 
-    With `float_edges` as the quantiser leaves it, its input quantised and its output dequantised by its first and last
-    node; else without these two. Also returns what its input and output hold then. Raises ValueError where one of them
+    With `float_edges` as the quantiser leaves it, its input quantised and its output dequantised by a node each; else
+    without these two. Also returns what its input and output hold then. Raises ValueError where one of them
     could not be quantised.
     """
     made = _quantized(model, given.name, batches(images, given.shape[0]))

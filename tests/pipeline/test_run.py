@@ -175,7 +175,7 @@ def test_a_run_ends_with_a_report_of_what_was_found(finished: Path) -> None:
         fp32 = next(each for each in target["precisions"] if each["precision"] == "fp32")
         assert target["precisions"][0]["shipped"]
         for each in target["precisions"]:
-            assert each["reason"] and each["validation_images"] == fp32["validation_images"] == 287
+            assert each["reason"] and each["validation_images"] == fp32["validation_images"] == 359
             if each["shipped"]:
                 assert each["measured_ms"] <= fp32["measured_ms"]
                 assert each["validation_accuracy"] >= fp32["validation_accuracy"] - 0.005
