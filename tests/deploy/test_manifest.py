@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, ValidationError
 
 from deploy.bundle import Bundle
 from deploy.manifest import MANIFEST, MANIFEST_SCHEMA, Accuracy, manifest_schema, read_manifest, wilson_interval
@@ -65,6 +66,30 @@ def test_the_shipped_schema_names_every_field_of_the_manifest(server: Bundle) ->
     for name, record in (("Model", document["models"][0]), ("Measured", document["models"][0]["measured"][0])):
         described = schema["$defs"][name]
         assert set(described["properties"]) == set(described["required"]) == set(record)
+
+
+def test_other_programs_read_a_manifest_by_its_schema(bundle: Bundle) -> None:
+    schema = json.loads((bundle.folder / MANIFEST_SCHEMA).read_text())
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(json.loads((bundle.folder / MANIFEST).read_text()))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document.update(schema=1),
+        lambda document: document.update(extra=1),
+        lambda document: document["models"][0].pop("golden"),
+        lambda document: document["models"][0].update(precision="int4"),
+        lambda document: _first(document).update(p90_ms=0),
+    ],
+)
+def test_the_schema_refuses_what_millis_refuses(edit: Callable[[dict[str, Any]], object], server: Bundle) -> None:
+    schema = json.loads((server.folder / MANIFEST_SCHEMA).read_text())
+    document = json.loads((server.folder / MANIFEST).read_text())
+    edit(document)
+    with pytest.raises(ValidationError):
+        Draft202012Validator(schema).validate(document)
 
 
 @pytest.mark.parametrize(
