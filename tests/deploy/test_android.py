@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from tests.deploy.small_networks import (
     small,
 )
 from tests.stand_ins.kotlin_compiler import ANDROID_API
-from tests.stand_ins.mediapipe_python import CLASSIFY
+from tests.stand_ins.mediapipe_python import classify
 
 Require = Callable[[str], Path]
 NAMES = ("litert-fp32", "litert-fp16", "litert-int8")
@@ -171,21 +170,17 @@ def test_mediapipe_takes_every_model_and_agrees_with_the_goldens(
     network = grey if channels == 1 else rgb
     python, bundle = require("mediapipe"), _pack(network, tmp_path)
     models = bundle.manifest.models
-    np.save(tmp_path / "images.npy", rgb_pixels(network))
-    paths = [str(bundle.folder / (f"mediapipe/{each.name}.tflite" if channels == 1 else each.path)) for each in models]
-    told = _run(python, "-c", CLASSIFY, str(tmp_path / "images.npy"), *paths)
-    for model, found in zip(models, json.loads(told.splitlines()[-1]), strict=True):
-        scores = [[image[label] for label in LABELS] for image in found]
+    paths = [bundle.folder / (f"mediapipe/{each.name}.tflite" if channels == 1 else each.path) for each in models]
+    for model, found in zip(models, classify(python, paths, rgb_pixels(network)), strict=True):
+        scores = [[image[label] for label in LABELS] for _, image in found]
         assert abs(np.array(scores) - _golden(bundle, model)).max() <= model.golden.tolerance
-        assert {image["head"] for image in found} == {"probability"}
+        assert {name for name, _ in found} == {"probability"}
 
 
 def test_mediapipe_refuses_a_grey_model(grey: Small, require: Require, tmp_path: Path) -> None:
     python, bundle = require("mediapipe"), _pack(grey, tmp_path)
-    np.save(tmp_path / "images.npy", rgb_pixels(grey))
-    words = (CLASSIFY, str(tmp_path / "images.npy"), str(bundle.folder / bundle.manifest.model.path))
-    done = subprocess.run([str(python), "-c", *words], capture_output=True, text=True, check=False)
-    assert done.returncode and "Only RGB color space is supported" in done.stderr
+    with pytest.raises(RuntimeError, match="Only RGB color space is supported"):
+        classify(python, [bundle.folder / bundle.manifest.model.path], rgb_pixels(grey))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

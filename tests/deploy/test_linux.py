@@ -59,6 +59,15 @@ def test_the_bundle_verifies(linux: Bundle) -> None:
     assert verify(linux.folder).complete
 
 
+def test_without_an_onnx_file_nothing_is_said_of_cpp(rgb: Bundle, tmp_path: Path) -> None:
+    network = small(1, tmp_path, "litert-fp32")
+    bundle = pack("linux", contents(network, local(network.variants["litert-fp32"])), tmp_path / "bundles")
+    assert "C++" in (rgb.folder / "README.md").read_text()
+    assert "C++" not in (bundle.folder / "README.md").read_text()
+    assert "#error" in (bundle.folder / "classify.cc").read_text()
+    assert verify(bundle.folder).complete
+
+
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
 def test_the_runner_tells_the_label_of_the_example(linux: Bundle, runtime: str) -> None:
     told = _run(sys.executable, linux.folder / "classify.py", linux.folder / "example.png", "--runtime", runtime)
