@@ -20,7 +20,9 @@ ANDROID_API = Path(__file__).with_name("android_api")
 
 
 def find() -> Path | None:
-    """`kotlinc`, where it was installed before; under MILLIS_REQUIRE_ALL=1 it is."""
+    """`kotlinc`, where it was installed before and there is a Java; under MILLIS_REQUIRE_ALL=1 it is installed."""
+    if shutil.which("java") is None:
+        return None
     if os.environ.get("MILLIS_REQUIRE_ALL") == "1":
         return install()
     return next(_place().rglob("kotlinc"), None)
