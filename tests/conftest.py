@@ -79,7 +79,7 @@ PARTS = {
     ),
     "mediapipe": Part(
         find=mediapipe_python.find,
-        install="python -m tests.stand_ins.mediapipe_python",
+        install="apt-get install libegl1 libgl1 libgles2; python -m tests.stand_ins.mediapipe_python",
     ),
     "sshd": Part(
         find=lambda: Path("/usr/sbin/sshd"),
