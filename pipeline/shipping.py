@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING
 
+from deploy.errors import PackagerError
 from deploy.manifest import Answers
 from deploy.packager import Packager
 from deploy.packagers import load_packager
@@ -14,7 +16,7 @@ from pipeline.profiling import compile_job
 from profilers.compile_cache import CompileJob
 from profilers.graph import Graph
 from profilers.precision import Precision
-from profilers.runtimes import RUNTIMES, load_runtime
+from profilers.runtimes import RUNTIMES, installed, load_runtime
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -85,3 +87,21 @@ def shipped_job(
     job = compile_job(graph, kind.runtime, network, precision=kind.precision)
     module = shipped_module(job.module, kind.runtime).eval()
     return replace(job, module=module, calibration=calibration, float_edges=True)
+
+
+def require_makeable(plan: Plan) -> None:
+    """Raise PackagerError for a package that some file needs and that is not installed: before hours of work."""
+    for runtime in dict.fromkeys(kind.runtime for kind in kinds_of(plan)):
+        try:
+            for package in packages_of(runtime):
+                installed(package)
+        except PackageNotFoundError as error:
+            raise PackagerError(
+                f"{runtime} files need {error.name}, which is not installed: pip install 'millis[{runtime}]', or leave "
+                "out the bundles that hold them"
+            ) from None
+
+
+def packages_of(runtime: str) -> tuple[str, ...]:
+    """What makes the files of a runtime; Core ML's nothing here runs."""
+    return load_runtime(runtime).packages if runtime in RUNTIMES else ("coremltools", "torch")

@@ -193,10 +193,12 @@ def run(
 ) -> None:
     """Do everything: profile, search, derive, train, export, measure, package, report. Finished stages are skipped."""
     from pipeline.plan import load_recipe
+    from pipeline.shipping import require_makeable
     from pipeline.stage import run_stage
     from pipeline.stages import stages_of
 
     plan = load_recipe(recipe)
+    require_makeable(plan)
     folder = output or Path("runs") / recipe.stem
     plan.save(folder)
     with ProgressBars() as bars:

@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.errors import PackagerError
 from deploy.manifest import Accuracy
 from deploy.parity import FP32_TOLERANCE, Parity, check_parity, measure_parity
 from deploy.variant import Variant
 from pipeline.run import Run
-from pipeline.shipping import Kind, answers_of, kinds_of, shipped_job, shipped_module
+from pipeline.shipping import Kind, answers_of, kinds_of, require_makeable, shipped_job, shipped_module
 from pipeline.stage import Stage
 from profilers.artifact import Artifact
 from profilers.compile_cache import CompileJob, compile_all
@@ -97,6 +96,7 @@ def _outputs(run: Run) -> Sequence[Path]:
 
 
 def _perform(run: Run) -> None:
+    require_makeable(run.plan)
     network = trained_network(run)
     compiled, refused = _compiled(run, network)
     variants = [_judged(run, network, kind, artifact) for kind, artifact in compiled.items()]
@@ -156,23 +156,18 @@ def _copied(run: Run, kind: Kind, cached: Artifact) -> Artifact:
 
 
 def _core_ml(run: Run, network: nn.Module, kind: Kind) -> Artifact:
-    """Core ML has no runtime here: its file is made, and nothing is measured of it. Raises PackagerError."""
+    """Core ML has no runtime here: its file is made, and nothing is measured of it."""
     from deploy.coreml import compile_coreml
 
     normalisation = run.data.normalisation
-    try:
-        return compile_coreml(
-            shipped_module(network, kind.runtime),
-            evenly(run, run.data.weights, 1),
-            _path(run, kind, "mlpackage"),
-            labels=run.data.classes,
-            mean=normalisation.mean,
-            std=normalisation.std,
-        )
-    except ImportError as error:
-        raise PackagerError(
-            f"{kind.name}: {error.name or error} is not installed: pip install 'millis[coreml]', or leave ios out"
-        ) from None
+    return compile_coreml(
+        shipped_module(network, kind.runtime),
+        evenly(run, run.data.weights, 1),
+        _path(run, kind, "mlpackage"),
+        labels=run.data.classes,
+        mean=normalisation.mean,
+        std=normalisation.std,
+    )
 
 
 def _path(run: Run, kind: Kind, suffix: str) -> Path:

@@ -18,14 +18,14 @@ from deploy.variant import Candidate, Variant, Verdict
 from deploy.verify import verify
 from pipeline.plan import TargetPlan
 from pipeline.run import Run
-from pipeline.shipping import Kind, bundle_kinds
+from pipeline.shipping import Kind, bundle_kinds, packages_of
 from pipeline.stage import Stage
 from pipeline.stages.export import evenly, read_exports, trained_network
 from pipeline.stages.measure import read_measured
 from pipeline.stages.train import read_train_record
 from profilers.errors import MillisError
 from profilers.precision import Precision
-from profilers.runtimes import RUNTIMES, installed, load_runtime
+from profilers.runtimes import installed
 
 GOLDEN_IMAGES = 8
 
@@ -137,7 +137,7 @@ def _versions(runtimes: Iterable[str]) -> dict[str, str]:
     """Of this program and of what made the files."""
     packages = dict.fromkeys(["millis"])
     for runtime in runtimes:
-        packages |= dict.fromkeys(load_runtime(runtime).packages if runtime in RUNTIMES else ("coremltools", "torch"))
+        packages |= dict.fromkeys(packages_of(runtime))
     found = [installed(name).partition(" ") for name in packages]
     return {"python": platform.python_version()} | {name: number for name, _, number in found}
 

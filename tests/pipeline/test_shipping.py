@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.errors import PackagerError
 from deploy.manifest import Accuracy
 from deploy.packagers import load_packager
 from deploy.parity import Parity
@@ -18,7 +20,7 @@ from latency_tables.table_file import save_table
 from pipeline.architecture import Architecture
 from pipeline.plan import Plan, TargetPlan
 from pipeline.run import Run
-from pipeline.shipping import Kind, answers_of, bundle_kinds, kinds_of, shipped_job
+from pipeline.shipping import Kind, answers_of, bundle_kinds, kinds_of, require_makeable, shipped_job
 from pipeline.space import SearchSpace
 from pipeline.stages.export import Exports
 from pipeline.stages.measure import MeasuredNetwork
@@ -27,7 +29,6 @@ from pipeline.stages.report import _precisions
 from profilers.artifact import Artifact
 from profilers.files import write_json
 from profilers.precision import Precision
-from profilers.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import MakeTable, Notes
@@ -228,7 +229,13 @@ def test_without_a_bundle_a_target_is_judged_by_itself(exported: Callable[..., R
     assert told(verdicts_on(worse, target))[0] == ("litert-fp32", True)
 
 
-def test_every_runtime_of_a_packager_can_be_built_or_is_core_ml() -> None:
-    for bundle in ("android", "ios", "web", "linux", "server-cpu", "server-gpu"):
-        assert set(load_packager(bundle).runtimes) <= {*RUNTIMES, "coreml"}
-    assert replace(plan_of("local:litert"), bundles=("ios",)).bundles == ("ios",)
+def test_a_package_that_a_file_needs_is_missed_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(package: str) -> str:
+        if package == "coremltools":
+            raise metadata.PackageNotFoundError(package)
+        return metadata.version(package)
+
+    monkeypatch.setattr("profilers.runtimes.version", version)
+    require_makeable(plan_of("local:litert", bundles=("android",)))
+    with pytest.raises(PackagerError, match=r"coreml files need coremltools, .*pip install 'millis\[coreml\]'"):
+        require_makeable(plan_of("local:litert", bundles=("android", "ios")))
