@@ -168,7 +168,7 @@ def android_contents(contents: MakeContents, variant: MakeVariant) -> BundleCont
 
 
 @pytest.fixture(scope="session")
-def packed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
+def packed_once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bundle]:
     """A bundle of that kind, packed once."""
 
     @cache
@@ -186,24 +186,24 @@ def _own(made: Bundle, folder: Path) -> Bundle:
 
 
 @pytest.fixture
-def server(packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
-    return _own(packed("server-cpu"), tmp_path)
+def server(packed_once: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    return _own(packed_once("server-cpu"), tmp_path)
 
 
 @pytest.fixture
-def gpu(packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
-    return _own(packed("server-gpu"), tmp_path)
+def gpu(packed_once: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    return _own(packed_once("server-gpu"), tmp_path)
 
 
 @pytest.fixture
-def android(packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
-    return _own(packed("android"), tmp_path)
+def android(packed_once: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+    return _own(packed_once("android"), tmp_path)
 
 
 @pytest.fixture(params=["server-cpu", "server-gpu", "android"])
-def bundle(request: pytest.FixtureRequest, packed: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
+def bundle(request: pytest.FixtureRequest, packed_once: Callable[[str], Bundle], tmp_path: Path) -> Bundle:
     """Bundles of several kinds in turn."""
-    return _own(packed(request.param), tmp_path)
+    return _own(packed_once(request.param), tmp_path)
 
 
 @pytest.fixture
