@@ -181,7 +181,7 @@ def test_what_is_not_there_is_one_line(
 def test_a_misspelt_key_of_a_recipe_is_one_line(
     change: dict[str, Any], told: str, millis: Millis, tmp_path: Path
 ) -> None:
-    recipe = {"schema": 1, "space": "mbconv-8", "data": "digits"}
+    recipe = {"schema": 2, "space": "mbconv-8", "data": "digits"}
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe | {"targets": [{"target": "local:litert", "budget": "1ms"}]} | change))
     ended = millis("run", path, "-o", tmp_path / "run")
