@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _RUNS = 60
 _WARMING = 10  # of them, which do not count
 _MARK = re.compile(r"millis(\d+)_")  # in names that ONNX Runtime makes of ours, whatever it fuses and renames
+# What the time of a fused operation is told of: `Conv` and not the `Clip` that ONNX Runtime does within it.
+_COMPUTING = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "LSTM", "GRU", "RNN"})
 _COLOURS = ((0.0, "#ffffff"), (0.5, "#ffc400"), (1.0, "#d32f2f"))
 
 
@@ -80,8 +82,7 @@ def measure_overlay(artifact: Artifact, target: Target, median_ms: float, notify
     model = onnx.load(artifact.path)
     with TemporaryDirectory(prefix="millis-overlay-") as scratch:
         times = _profiled(marked(model, artifact.path), artifact, target, Path(scratch), notify)
-    names = node_names(model.graph)
-    share = shares({name: median(each[len(each) * _WARMING // _RUNS :]) for name, each in times.items()}, names)
+    share = shares({name: median(each[len(each) * _WARMING // _RUNS :]) for name, each in times.items()}, model.graph)
     return Overlay(
         target=str(target),
         median_ms=median_ms,
@@ -117,16 +118,33 @@ def node_names(graph: GraphProto) -> list[str]:
     return [node.name if node.name and taken[node.name] == 1 else _given(node) for node in graph.node]
 
 
-def shares(times: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+def shares(times: Mapping[str, float], graph: GraphProto) -> dict[str, float]:
     """The part that each node has of all times, by the numbers in the names that they were taken under."""
-    total = sum(times.values())
+    total, names = sum(times.values()), node_names(graph)
+    marks = {name: int(mark[1]) for name in times if (mark := _MARK.search(name)) is not None}
+    owners = _owners(graph, frozenset(marks.values()))
     found: dict[str, float] = {}
-    for name, time in times.items():
-        mark = _MARK.search(name)
-        if mark is not None and total > 0:
-            node = names[int(mark[1])]
-            found[node] = found.get(node, 0.0) + time / total
+    for name, number in marks.items():
+        node = names[owners[number]]
+        found[node] = found.get(node, 0.0) + (times[name] / total if total else 0.0)
     return found
+
+
+def _owners(graph: GraphProto, timed: frozenset[int]) -> dict[int, int]:
+    """For each node with a time: the one that computes, among it and those without times that lead to it alone."""
+    makers = {name: number for number, node in enumerate(graph.node) for name in node.output}
+    return {number: _owner(graph, number, makers, timed) for number in timed}
+
+
+def _owner(graph: GraphProto, number: int, makers: Mapping[str, int], timed: frozenset[int]) -> int:
+    """The node itself where none computes, or several do."""
+    fused, waiting = {number}, [number]
+    while waiting and graph.node[number].op_type not in _COMPUTING:
+        before = {makers[name] for name in graph.node[waiting.pop()].input if name in makers} - timed - fused
+        fused |= before
+        waiting += before
+    computing = [each for each in fused if graph.node[each].op_type in _COMPUTING]
+    return computing[0] if len(computing) == 1 else number
 
 
 def _given(node: NodeProto) -> str:

@@ -217,10 +217,11 @@ def _measured_before(measured: Sequence[Measured], target: Target, protocol: Pro
     here = [each for each in measured if _place(Target.parse(each.target)) == _place(target)]
     found = (here or list(measured))[0]
     slack_ms = found.measured_ms * max(protocol.drift, 2 * found.spread)  # as millis verify allows for equal spreads
+    protocol_name = found.protocol.partition(":")[0]
     return Promise(
         ms=found.measured_ms,
         low_ms=max(0.0, found.measured_ms - slack_ms),
         high_ms=found.measured_ms + slack_ms,
-        source=f"promised by the manifest, measured on {found.target} under the protocol {found.protocol}",
+        source=f"promised by the manifest, measured on {found.target}, protocol {protocol_name}",
         device=found.device,
     )

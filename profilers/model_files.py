@@ -201,13 +201,13 @@ def _read_tflite(path: Path) -> tuple[list[_Edge], list[_Edge]]:
 
     data = path.read_bytes()
     if data[4:8] != _TFLITE_IDENTIFIER:
-        raise FileError(f"{path}: not a LiteRT model, or torn: it does not begin as one; fetch it again")
+        raise FileError(f"{path}: not a LiteRT model, or torn: it does not begin as one")
     try:
         graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
         places = [_places(graph.InputsLength(), graph.Inputs), _places(graph.OutputsLength(), graph.Outputs)]
         given, taken = ([_tflite_edge(graph.Tensors(place), schema) for place in each] for each in places)
-    except (struct.error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise FileError(f"{path}: not a LiteRT model, or torn: {_line(error)}; fetch it again") from None
+    except (struct.error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise FileError(f"{path}: not a LiteRT model, or torn: its parts do not lie where it says") from None
     return given, taken
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Models = Annotated[
     list[Path],
-    typer.Argument(help="Files, bundles, runs; several are measured in turns.", metavar="MODEL|BUNDLE|RUN…"),
+    typer.Argument(help="Files, bundles, runs; several are measured in turns.", metavar="MODEL|BUNDLE|RUN"),
 ]
 
 

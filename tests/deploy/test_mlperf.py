@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from deploy.bundle import Bundle
 from deploy.manifest import Accuracy
 from deploy.mlperf import NOTE, Performance, mlperf_form, mlperf_results
@@ -109,11 +107,9 @@ def test_it_says_that_it_is_a_form_and_no_submission() -> None:
     assert "not a submission" in NOTE
 
 
-@pytest.mark.parametrize("kind", ["server", "android"])
-def test_a_bundle_tells_each_measurement_of_each_model(request: pytest.FixtureRequest, kind: str) -> None:
-    bundle: Bundle = request.getfixturevalue(kind)
-    form = json.loads(json.dumps(mlperf_results(bundle.manifest)))
-    measured = [(model, each) for model in bundle.manifest.models for each in model.measured]
+def test_a_bundle_tells_each_measurement_of_each_model(server: Bundle) -> None:
+    form = json.loads(json.dumps(mlperf_results(server.manifest)))
+    measured = [(model, each) for model in server.manifest.models for each in model.measured]
     assert measured
     for result, (model, each) in zip(form["results"], measured, strict=True):
         assert result["backend_settings"]["model_path"] == model.path

@@ -30,7 +30,9 @@ def test_every_name_in_an_overlay_is_a_node_of_the_file(onnx: Artifact) -> None:
     nodes = names_in(onnx.path)
     assert overlay.node_ms
     assert overlay.node_ms.keys() <= nodes
-    assert any("Conv" in kind_of(onnx.path, name) for name in overlay.node_ms)
+    convolutions = {name for name in nodes if kind_of(onnx.path, name) == "Conv"}
+    assert convolutions & overlay.node_ms.keys()
+    assert "Clip" not in {kind_of(onnx.path, name) for name in overlay.node_ms}  # it is fused into them
 
 
 def test_the_parts_and_what_is_no_node_of_the_file_make_up_the_median(onnx: Artifact) -> None:
@@ -108,14 +110,38 @@ NAMES = st.sampled_from(
 
 @given(st.dictionaries(NAMES, st.floats(1e-6, 1e3), min_size=1))
 def test_shares_are_of_all_times_and_never_more(times: dict[str, float]) -> None:
-    found = shares(times, ["a", "b", "c"])
+    found = shares(times, chain("Abs", "Neg", "Abs"))
     known = sum(time for name, time in times.items() if "millis" in name)
     assert sum(found.values()) == pytest.approx(known / sum(times.values()))
-    assert found.keys() <= {"a", "b", "c"}
+    assert found.keys() <= {"n0", "n1", "n2"}
 
 
 def test_a_name_that_holds_a_mark_is_its_node_s() -> None:
-    assert shares({"fused millis2_": 1.0, "millis0_0_nchwc": 3.0}, ["a", "b", "c"]) == {"c": 0.25, "a": 0.75}
+    times = {"fused millis2_": 1.0, "millis0_0_nchwc": 3.0}
+    assert shares(times, chain("Abs", "Neg", "Abs")) == {"n2": 0.25, "n0": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "times", "told"),
+    [
+        (("Conv", "Clip"), {"millis1_0_nchwc": 1.0}, {"n0": 1.0}),
+        (("Conv", "Clip"), {"millis0_": 1.0, "millis1_": 3.0}, {"n0": 0.25, "n1": 0.75}),
+        (("DequantizeLinear", "Conv", "Relu", "QuantizeLinear"), {"millis3_": 1.0}, {"n1": 1.0}),
+        (("Conv", "Clip", "Identity", "Relu"), {"millis1_": 1.0, "millis3_": 1.0}, {"n0": 0.5, "n3": 0.5}),
+        (("Conv", "Conv", "Relu"), {"millis2_": 1.0}, {"n2": 1.0}),
+        (("Abs", "Relu"), {"millis1_": 1.0}, {"n1": 1.0}),
+    ],
+)
+def test_the_time_of_a_fused_operation_is_that_of_what_computes_in_it(
+    kinds: tuple[str, ...], times: dict[str, float], told: dict[str, float]
+) -> None:
+    assert shares(times, chain(*kinds)) == told
+
+
+def chain(*kinds: str) -> onnx.GraphProto:
+    """Nodes n0, n1, … one after another."""
+    nodes = [helper.make_node(kind, [f"t{i}"], [f"t{i + 1}"], name=f"n{i}") for i, kind in enumerate(kinds)]
+    return helper.make_graph(nodes, "chain", [], [])
 
 
 def load(path: Path) -> onnx.ModelProto:
