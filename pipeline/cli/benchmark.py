@@ -112,7 +112,7 @@ def _print(found: Benchmark) -> None:
     promised = any(result.subject.promise for result in found.results)
     compared = len(found.results) > 1
     columns = ["model", "inputs", "median ms", "p90 ms", "spread", "samples", "verdict"]
-    columns += ["promised ms", "as promised within", "difference"] if promised else []
+    columns += ["promised ms", "as promised", "difference"] if promised else []
     columns += ["times the first"] if compared else []
     rows = []
     for result in found.results:
@@ -127,7 +127,12 @@ def _cells(result: Result) -> list[str]:
     latency = result.latency
     times = [f"{ms:.4f}" if ms is not None else "" for ms in (latency.median_ms, latency.p90_ms)]
     steadiness = [f"{latency.spread:.1%}", str(latency.samples), latency.verdict]
-    return [result.subject.name, result.subject.inputs, *times, *steadiness]
+    return [_short(result.subject.name, 46), _short(result.subject.inputs, 28), *times, *steadiness]
+
+
+def _short(text: str, most: int) -> str:
+    """The end of it, which tells files apart: no number beside it may be cut off."""
+    return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
 def _promise_cells(result: Result) -> list[str]:

@@ -18,10 +18,12 @@ from pipeline.profiling import Workload, profile
 from profilers.artifact import Artifact
 from profilers.devices import load_device_kind, open_session
 from profilers.errors import DeviceError, DeviceLostError
+from profilers.model_files import read_model
 from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target
+from tests.profilers.foreign_models import write_text_model
 from tests.stand_ins.arm_board import ArmBoard
 from tests.stand_ins.sshd import Sshd
 
@@ -113,6 +115,14 @@ def test_a_model_that_was_torn_on_the_board_goes_over_again(login: Login, compil
     assert session.burst(artifact, BRIEF, 0).times_ms
     session.close()
     assert kept.read_bytes() == artifact.path.read_bytes()
+
+
+def test_a_foreign_model_goes_over_with_the_sizes_asked(login: Login, tmp_path: Path) -> None:
+    login()
+    session = open_session(ONNX)
+    artifact = read_model(write_text_model(tmp_path / "text.onnx"), {"ids": (2, 9)})
+    assert session.burst(artifact, BRIEF, 0).times_ms
+    session.close()
 
 
 @pytest.mark.parametrize("banner", ["Welcome!\n", "no newline", "\x1b[1mlast login\x1b[0m\nmillis-boards are fine\n"])
