@@ -278,7 +278,7 @@ class LiteRTGpuModel:
             Input(name, tuple(given[name]["shape"]), str(given[name]["dtype"])) for name in signature["inputs"]
         )
         if shapes and sorted(shapes.values()) != sorted(list(each.shape) for each in self.inputs):
-            raise ValueError("on a GPU LiteRT runs a model with the shapes of its file only; leave out --shape")
+            raise ValueError("on a GPU LiteRT takes no sizes but those that stand in the file: fix them there")
         self._given = [taken[name] for name in signature["outputs"]]
         self._inputs = self._model.create_input_buffers(0)
         self._outputs = self._model.create_output_buffers(0)

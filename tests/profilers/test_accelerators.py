@@ -22,6 +22,7 @@ from profilers.op_spec import OpSpec
 from profilers.protocol import Protocol
 from profilers.runtimes import load_runtime
 from profilers.target import Target
+from tests.profilers.foreign_models import write_tflite_model
 
 BRIEF = Protocol(name="brief", rounds=1, max_rounds=1, warmup_runs=2, warmup_ms=0, runs=3, burst_ms=0)
 LITERT_GPU = Target(runtime="litert", accelerator="gpu")
@@ -74,6 +75,25 @@ def test_the_gpu_computes_what_the_cpu_does(compiled: dict[str, Artifact], chain
         model.invoke()
         results.append(model.result())
     np.testing.assert_allclose(results[1], results[0], rtol=1e-2, atol=1e-2 * np.abs(results[0]).max())
+
+
+@pytest.mark.usefixtures("software_gpu")
+def test_a_gpu_is_fed_every_input_and_read_every_output(tmp_path: Path) -> None:
+    path = str(write_tflite_model(tmp_path / "rows.tflite", count=3))
+    models = agent.LiteRTModel(path, 1, "cpu"), agent.LiteRTGpuModel(path, 1, "gpu")
+    for model in models:
+        agent.feed_noise(model)
+        model.invoke()
+    rows, sums = models[1]._results
+    np.testing.assert_allclose(rows, models[0].result())
+    np.testing.assert_allclose(sums, rows + agent.noise((1, 4), "float32"), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.usefixtures("software_gpu")
+def test_sizes_that_a_file_leaves_open_are_refused_on_a_gpu(tmp_path: Path) -> None:
+    path = str(write_tflite_model(tmp_path / "rows.tflite"))
+    with pytest.raises(ValueError, match="takes no sizes but those that stand in the file"):
+        agent.LiteRTGpuModel(path, 1, "gpu", shapes={"numbers": [5], "row": [1, 4]})
 
 
 @pytest.mark.usefixtures("software_gpu")
