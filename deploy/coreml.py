@@ -88,7 +88,10 @@ def _converted(module: nn.Module, example: Tensor, labels: list[str], *, mean: f
     )
     Builder.name_count.clear()  # which what was read or refused before goes on counting
     try:
-        program = torch.export.export(folded(module), (example,)).run_decompositions({})
+        program = torch.export.export(folded(module), (example,)).run_decompositions(
+            # The converter would put an operation of its own before each.
+            {torch.ops.aten.hardswish.default: lambda x: x * torch.nn.functional.hardsigmoid(x)}
+        )
         model = ct.convert(
             program,
             inputs=[image],

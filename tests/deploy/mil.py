@@ -71,5 +71,6 @@ OPERATIONS: Mapping[str, Callable[[Mapping[str, Any]], Tensor]] = {
     "relu": lambda given: given["x"].relu(),
     "relu6": lambda given: functional.relu6(given["x"]),
     "reshape": lambda given: given["x"].reshape([int(each) for each in given["shape"]]),
+    "sigmoid_hard": lambda given: (given["x"] * float(given["alpha"]) + float(given["beta"])).clamp(0, 1),
     "softmax": lambda given: given["x"].softmax(int(given["axis"])),
 }

@@ -32,7 +32,11 @@ pytest.importorskip("coremltools")
 # A conversion that is refused leaves a temporary folder of coremltools to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 
-RGB = ("conv in=8x6x3 out=8 kernel=3 stride=2", "classifier in=4x3x8 out=10")
+RGB = (
+    "conv in=8x6x3 out=8 kernel=3 stride=2",
+    "mbconv in=4x3x8 out=8 kernel=3 expand=2 se=4 act=hswish",
+    "classifier in=4x3x8 out=10",
+)
 
 
 def ending_in_softmax(network: nn.Module) -> nn.Module:
@@ -105,6 +109,12 @@ def test_the_program_computes_what_pytorch_computes(network: Small, grey: Artifa
         found = classified(grey.path, image[None])
         assert list(found) == list(LABELS)
         assert list(found.values()) == pytest.approx(row.tolist(), abs=TOLERANCES["fp16"] * float(row.max()))
+
+
+def test_an_activation_of_two_operations_stays_two(rgb: Artifact) -> None:
+    kinds = [each.op_type for each in program_of(rgb.path).operations]
+    assert kinds.count("sigmoid_hard") == 3  # two activations and a squeeze-and-excite
+    assert "thresholded_relu" not in kinds
 
 
 def test_three_channels_are_normalised_alike(rgb_network: nn.Module, rgb: Artifact) -> None:

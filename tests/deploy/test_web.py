@@ -251,6 +251,19 @@ def test_every_check_passes_on_what_was_shipped(pages: dict[str, Page], runtime:
     assert pages[runtime].locator("#checks li").count() == 11
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("bundles")
+@pytest.mark.parametrize("name", [f"{runtime}-{precision}" for runtime in RUNTIMES for precision in ("fp16", "int8")])
+def test_every_precision_gives_its_golden_outputs_in_a_browser(
+    context: BrowserContext, tmp_path: Path, name: str
+) -> None:
+    network = small(1, tmp_path, name)
+    variant = network.variants[name]
+    measured = candidate(variant, (f"browser:{variant.runtime}", 0.42, PHONE))
+    with serving(pack("web", contents(network, measured), tmp_path).folder) as address:
+        visit(context, f"{address}?verify").get_by_text("11 checks passed.").wait_for()
+
+
 def test_damage_is_found_and_named(context: BrowserContext, bundles: dict[str, Bundle], tmp_path: Path) -> None:
     folder = tmp_path / "web"
     shutil.copytree(bundles["onnxruntime"].folder, folder)
