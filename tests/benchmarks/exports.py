@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("millis", "onnxruntime", "onnx", "onnxscript", "ai-edge-litert", "litert-torch", "torch", "torchvision")
 DEFAULTS = {"onnxruntime": "torch.onnx.export", "litert": "litert_torch.convert"}
+MIN_PAIRS = 3  # rounds in which neither burst was disturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,10 @@ def compared(subject: Subject, target: Target, protocol: Protocol, folder: Path)
         "default": default_export(subject, target.runtime, folder / f"default.{suffix}"),
     }
     found = sweep(pair, target, protocol, folder / "pair.measurements.jsonl")
-    low, middle, high = quantiles(ratios(found["shipped"], found["default"]), n=4, method="inclusive")
+    paired = ratios(found["shipped"], found["default"])
+    if len(paired) < MIN_PAIRS:
+        sys.exit(f"{subject.name} on {target}: only {len(paired)} undisturbed rounds; run again on a quiet machine")
+    low, middle, high = quantiles(paired, n=4, method="inclusive")
     return {
         "network": subject.name,
         "target": str(target),
