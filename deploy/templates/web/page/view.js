@@ -52,7 +52,8 @@ function showPromise(promise) {
     return;
   }
   element("promised").textContent = milliseconds(promise.measured_ms);
-  const device = Object.values(promise.device).slice(0, 2).join(", ");
+  const { cpu, device: phone, user_agent: browser } = promise.device;
+  const device = [cpu, phone, browser].filter((told) => told && told !== "not told").join(", ");
   element("promised-how").textContent =
     `Measured on ${promise.target}${device ? ` (${device})` : ""} with ${promise.runtime} ${promise.runtime_version}, ` +
     `${plural(promise.threads, "thread")}; 90 % of the inferences within ${milliseconds(promise.p90_ms)}.`;
