@@ -22,7 +22,6 @@ from profilers.runtimes import load_runtime
 WANTED: tuple[tuple[str, Precision], ...] = (
     ("onnxruntime", "fp16"),
     ("onnxruntime", "int8"),
-    ("litert", "fp16"),
     ("litert", "int8"),
     ("pytorch", "fp16"),
 )
