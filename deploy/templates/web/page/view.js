@@ -54,9 +54,10 @@ function showPromise(promise) {
   element("promised").textContent = milliseconds(promise.measured_ms);
   const { cpu, device: phone, user_agent: browser } = promise.device;
   const device = [cpu, phone, browser].filter((told) => told && told !== "not told").join(", ");
+  const elsewhere = promise.target.startsWith("browser") ? "" : " That is no browser, where it takes longer.";
   element("promised-how").textContent =
-    `Measured on ${promise.target}${device ? ` (${device})` : ""} with ${promise.runtime} ${promise.runtime_version}, ` +
-    `${plural(promise.threads, "thread")}; 90 % of the inferences within ${milliseconds(promise.p90_ms)}.`;
+    `Measured on ${promise.target}${device ? ` (${device})` : ""} with ${promise.runtime_version}, ` +
+    `${plural(promise.threads, "thread")}; 90 % of the inferences within ${milliseconds(promise.p90_ms)}.${elsewhere}`;
 }
 
 export function showMeasuring() {
