@@ -91,6 +91,12 @@ def test_int8_that_is_slower_is_never_shipped_and_the_figures_say_so() -> None:
     assert reason_of(found, "int8") == "slower than fp32: 0.401 ms against 0.4 ms on local:litert"
 
 
+@pytest.mark.parametrize(("ms", "first"), [(0.407, "fp16"), (0.409, "fp32")])
+def test_fp16_that_is_slower_by_chance_alone_is_shipped_for_its_size(ms: float, first: Precision) -> None:
+    found = choose([candidate("fp32", 0.4), candidate("fp16", ms, size=50)], max_accuracy_drop=0.5)
+    assert told(found)[0] == (first, True) and ("fp16", first == "fp16") in told(found)
+
+
 @pytest.mark.parametrize("difference", [math.nan, math.inf])
 def test_a_file_that_gives_no_numbers_is_never_shipped(difference: float) -> None:
     found = choose([candidate("fp32", 0.4), candidate("fp16", 0.1, difference=difference)], max_accuracy_drop=100)
