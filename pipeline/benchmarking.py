@@ -120,11 +120,11 @@ def ratio_of(measured: Measurement, other: Measurement) -> Ratio:
 
 
 def elsewhere(promise: Promise | None, environment: Environment) -> tuple[str, ...]:
-    """How the place of a promise differs from where was measured now, as far as both tell."""
+    """How the place of a promise differs from where was measured now, as far as both tell; precision is the file's."""
     here, there = environment.facts, {} if promise is None else promise.device
     return tuple(
         f"{name} {there[name]!r} there, {here[name]!r} here"
-        for name in sorted(there.keys() & here.keys())
+        for name in sorted(there.keys() & here.keys() - {"precision"})
         if there[name] != here[name]
     )
 

@@ -74,7 +74,7 @@ def measured_on(run: Run, target: TargetPlan, precision: Precision) -> Measured:
         spread=found.latency.spread,
         samples=found.latency.samples,
         protocol=found.protocol,
-        device=found.environment,
+        device={**found.environment, "precision": precision},  # the file's; on a CPU its target may name another
     )
 
 

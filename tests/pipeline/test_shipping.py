@@ -189,6 +189,12 @@ def test_a_prediction_stands_only_beside_the_precision_it_is_of(exported: Callab
     assert by_name["litert-int8"].measured[0].predicted_ms is None
 
 
+def test_a_device_is_recorded_with_the_precision_of_the_file(exported: Callable[..., Run]) -> None:
+    run = exported({"local:litert": LITERT}, "android")
+    for verdict in verdicts_for(run, load_packager("android")):
+        assert all(each.device["precision"] == each.precision for each in verdict.candidate.measured)
+
+
 def test_fp32_that_was_not_asked_for_is_only_compared_with(exported: Callable[..., Run]) -> None:
     found = {"local:litert": {name: LITERT[name] for name in ("litert-fp32", "litert-int8")}}
     run = exported(found, "android", precisions=("int8",))
