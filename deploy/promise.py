@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.bundle_files import whole_bundle
 from deploy.errors import BundleError
-from deploy.manifest import Manifest, Measured
+from deploy.manifest import Manifest, Measured, Model
 from latency_tables.table import Latency
 from profilers.artifact import Artifact
 from profilers.devices import Notify, tell_nobody
+from profilers.errors import TargetError
 from profilers.protocol import PROTOCOLS, Protocol
 from profilers.sweep import Progress, ignore_progress, sweep
 from profilers.target import Target
@@ -57,14 +58,15 @@ def measure_promise(
 ) -> Promise:
     """Measure the main model of a bundle's folder or .zip under the protocol of its promise.
 
-    On `target`, by default the one that it was measured on. Raises BundleError for a damaged bundle and one that
-    promises nothing; DeviceError and TargetError where the target cannot be measured.
+    On `target`, by default the one that it was measured on; the precision is the file's. Raises BundleError for a
+    damaged bundle, one that promises nothing, and a target that does not run the model or cannot be measured.
     """
     with whole_bundle(bundle) as (folder, manifest):
-        promised = _promise_for(manifest, target)
-        place = target or Target.parse(promised.target)
-        protocol = _protocol(promised)
         model = manifest.model
+        asked = None if target is None else _place(target, model)
+        promised = _promise_for(manifest, asked)
+        place = asked or Target.parse(promised.target)
+        protocol = _protocol(promised)
         artifact = Artifact.of(folder / model.path, format=model.format, inputs=model.inputs, outputs=model.outputs)
         with tempfile.TemporaryDirectory(prefix="millis-measure-") as scratch:
             journal = Path(scratch) / "measurements.jsonl"
@@ -80,6 +82,13 @@ def measure_promise(
         slack=max(protocol.drift, promised.spread + latency.spread),
         differs=_differences(promised, str(place), dict(measurement.environment.facts)),
     )
+
+
+def _place(target: Target, model: Model) -> Target:
+    """Where a model is measured. Raises TargetError for a target of another runtime."""
+    if target.runtime != model.runtime:
+        raise TargetError(f"{target} does not run {model.path}, which is for {model.runtime}")
+    return replace(target, precision=model.precision)
 
 
 def _promise_for(manifest: Manifest, target: Target | None) -> Measured:

@@ -103,6 +103,17 @@ def test_another_machine_is_told_and_no_failure(server: Bundle) -> None:
     assert "not as promised: target local:onnxruntime?precision=int8&threads=2 there, " in ended.stdout
 
 
+def test_the_precision_is_that_of_the_file_whatever_the_target_says(here: Bundle) -> None:
+    found = measure_promise(here.folder, Target.parse("local:onnxruntime"))
+    assert found.target == "local:onnxruntime?precision=int8"
+    assert found.holds
+
+
+def test_a_target_of_another_runtime_is_refused(server: Bundle) -> None:
+    with pytest.raises(BundleError, match=r"local:litert does not run model-int8\.onnx, which is for onnxruntime"):
+        measure_promise(server.folder, Target.parse("local:litert"))
+
+
 def test_a_target_without_measuring_is_wrong_usage(server: Bundle) -> None:
     ended = CliRunner().invoke(app, ["verify", str(server.folder), "--target", "local:onnxruntime"])
     assert ended.exit_code == 2
