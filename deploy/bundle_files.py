@@ -14,6 +14,7 @@ from deploy.manifest import MANIFEST, FileRecord, Manifest, Model, read_manifest
 from deploy.sums import SUMS, checksums, folder_files
 from profilers.errors import FileError, MillisError
 from profilers.files import sha256_of
+from profilers.runtimes import RUNTIMES
 
 _SUM_LINE = re.compile(r"^([0-9a-f]{64})  (.+)$", re.MULTILINE)
 _MAX_TEXT_BYTES = 16 * 1024**2  # of the manifest and of the sums, which are read whole before they are believed
@@ -93,11 +94,12 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _named(manifest: Manifest) -> Iterator[str]:
-    """Every file that the manifest sends its reader to; of a model that is a folder, one of its files."""
+    """Every file that the manifest sends its reader to; of a model that may be a folder, one of its files."""
     yield from (manifest.labels, manifest.example)
     for model in manifest.models:
         yield from (model.golden.inputs.path, model.golden.outputs.path)
-        yield next((record.path for record in _parts(manifest, model)), model.path)
+        parts = [] if model.runtime in RUNTIMES else _parts(manifest, model)  # whose models are all single files
+        yield next((record.path for record in parts), model.path)
 
 
 def _parts(manifest: Manifest, model: Model) -> list[FileRecord]:

@@ -132,8 +132,8 @@ class Model:
     format: Format
     precision: Precision
     size_bytes: Count
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    inputs: Annotated[tuple[TensorSpec, ...], MinLen(1)]
+    outputs: Annotated[tuple[TensorSpec, ...], MinLen(1)]
     answers: Answers
     golden: Golden
     parity: Parity | None

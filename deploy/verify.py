@@ -12,6 +12,7 @@ from deploy.errors import BundleError
 from deploy.manifest import MANIFEST, Manifest, Model
 from profilers.artifact import Artifact
 from profilers.runtimes import RUNTIMES, load_runtime
+from profilers.runtimes.refusal import REFUSALS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,13 +108,13 @@ def _run(folder: Path, model: Model, images: np.ndarray) -> np.ndarray:
 
 
 def _refusals(runtime: str) -> tuple[type[Exception], ...]:
-    """What a runtime raises for a model that it refuses; ONNX Runtime's own have no parent but Exception."""
+    """What comes of a model that a runtime refuses, or of inputs that are none; ONNX Runtime's own have no parent."""
     if runtime != "onnxruntime":
-        return RuntimeError, ValueError
+        return REFUSALS
     from onnxruntime.capi import onnxruntime_pybind11_state as native
 
     own = [kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return RuntimeError, ValueError, *own
+    return *REFUSALS, *own
 
 
 def _max_difference(found: np.ndarray, expected: np.ndarray, file: str) -> float:

@@ -193,6 +193,29 @@ def test_a_manifest_that_lists_files_outside_is_refused(server: Bundle, forge: F
         verify(server.folder)
 
 
+def test_a_folder_in_the_place_of_a_model_is_refused(server: Bundle, forge: Forge) -> None:
+    forge(server.folder, lambda document: document["models"][0].update(path="golden"))
+    with pytest.raises(BundleError, match=r"manifest\.json: names 'golden', which is not one of its files"):
+        verify(server.folder)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ([], r"manifest\.json: models\.0\.inputs: "),
+        ([{"name": "image", "shape": [], "dtype": "float32", "layout": "NCHW"}], "cannot run it"),
+        ([{"name": "image", "shape": [0, 1, 8, 8], "dtype": "float32", "layout": "NCHW"}], "cannot run it"),
+        ([{"name": "image", "shape": [1, 1, 8, 8], "dtype": "words", "layout": "NCHW"}], "cannot run it"),
+    ],
+)
+def test_inputs_that_no_model_takes_are_refused_by_name(
+    inputs: list[dict[str, Any]], complaint: str, server: Bundle, forge: Forge
+) -> None:
+    forge(server.folder, lambda document: document["models"][0].update(inputs=inputs))
+    with pytest.raises(BundleError, match=complaint):
+        verify(server.folder)
+
+
 def test_a_golden_shape_of_astronomic_size_takes_no_memory(server: Bundle, forge: Forge) -> None:
     forge(server.folder, lambda document: document["models"][0]["golden"]["inputs"].update(shape=[2**53] * 4))
     with pytest.raises(BundleError, match=r"inputs-nchw\.bin: 1024 bytes, but its shape"):
