@@ -68,6 +68,13 @@ def test_without_an_onnx_file_nothing_is_said_of_cpp(rgb: Bundle, tmp_path: Path
     assert verify(bundle.folder).complete
 
 
+def test_the_readme_installs_the_runtime_of_the_file(rgb: Bundle, tmp_path: Path) -> None:
+    network = small(1, tmp_path, "onnxruntime-fp32")
+    bundle = pack("linux", contents(network, local(network.variants["onnxruntime-fp32"])), tmp_path / "bundles")
+    assert "numpy, Pillow and `ai-edge-litert` or `onnxruntime`:\n\n" in (rgb.folder / "README.md").read_text()
+    assert "pip install numpy pillow onnxruntime\n\n2. Run" in (bundle.folder / "README.md").read_text()
+
+
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
 def test_the_runner_tells_the_label_of_the_example(linux: Bundle, runtime: str) -> None:
     told = _run(sys.executable, linux.folder / "classify.py", linux.folder / "example.png", "--runtime", runtime)
