@@ -30,7 +30,6 @@ PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
         # which must be one that nobody else writes to.
         {
             "device_id": "0",
-            "trt_fp16_enable": "True",
             "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": str(Path.home() / ".cache" / "tensorrt-engines"),
         },
@@ -42,6 +41,8 @@ PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
 def load_session(model: dict[str, Any], provider: str) -> onnxruntime.InferenceSession:
     """A model with every operation on the provider; raises RuntimeError or Fail where it is not to be had."""
     name, settings = PROVIDERS[provider]
+    if provider == "tensorrt":  # which would compute a model of fp32 in halves, too
+        settings = settings | {"trt_fp16_enable": str(model["precision"] == "fp16")}
     if name not in onnxruntime.get_available_providers():
         raise RuntimeError(f"this onnxruntime has no {name}: pip install -r requirements.txt, and no other onnxruntime")
     options = onnxruntime.SessionOptions()
