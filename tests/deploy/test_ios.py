@@ -175,7 +175,8 @@ def test_the_bundle_holds_the_package_and_says_that_nothing_ran_it(
     assert folder_files(bundle.folder / model.path) == folder_files(grey.path)
     assert (model.measured, model.accuracy, model.golden.ran) == ((), None, False)
     assert "Nothing of it was run or measured" in (bundle.folder / "README.md").read_text()
-    assert "**Unmeasured**" in (bundle.folder / "MODEL_CARD.md").read_text()
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    assert "**Unmeasured**" in card and "that last step is inside, and must not be done before" in card
     assert [check.name for check in verify(bundle.folder).checks if not check.done] == ["golden coreml-fp16"]
 
 
