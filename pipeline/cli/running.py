@@ -141,11 +141,11 @@ def export(
     run: RunFolder,
     to: Annotated[str, typer.Option(help="Bundles to make, of android, ios, web, linux, server-cpu and server-gpu.")],
     precisions: Annotated[
-        str, typer.Option(help="Only among these is chosen, as in fp32,int8; else among all a bundle may hold.")
+        str, typer.Option(help="Choose only among these, as in fp32,int8; else the plan's, at first all.")
     ] = "",
     max_accuracy_drop: Annotated[
         float | None,
-        typer.Option(help="Points of validation accuracy that a precision may lose against fp32; by default 0.5."),
+        typer.Option(help="Points of validation accuracy to lose against fp32 at most; else the plan's, at first 0.5."),
     ] = None,
     json: Json = False,
 ) -> None:
