@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from deploy.choice import SAME
 from latency_tables.errors import MissingOpError
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
@@ -177,7 +178,7 @@ def test_a_run_ends_with_a_report_of_what_was_found(finished: Path) -> None:
         for each in target["precisions"]:
             assert each["reason"] and each["validation_images"] == fp32["validation_images"] == 359
             if each["shipped"]:
-                assert each["measured_ms"] <= fp32["measured_ms"]
+                assert each["measured_ms"] <= fp32["measured_ms"] * (1 + SAME)
                 assert each["validation_accuracy"] >= fp32["validation_accuracy"] - 0.005
     for rival in (report["baseline"]["found"], report["baseline"]["random"]):
         assert 0 <= rival["accuracy"] <= 1 and set(rival["predicted_ms"]) == set(report["budget_ms"])
@@ -225,9 +226,8 @@ def test_other_bundles_are_made_of_a_finished_run_without_training_it_again(
     files = [*found["models"], *found["left_out"]]
     assert sorted(each["precision"] for each in files) == ["fp16", "fp32", "int8"]
     assert all(each["measured_ms"] > 0 and each["reason"] for each in files)
-    assert found["models"][0]["measured_ms"] <= next(
-        each["measured_ms"] for each in files if each["precision"] == "fp32"
-    )
+    fp32_ms = next(each["measured_ms"] for each in files if each["precision"] == "fp32")
+    assert found["models"][0]["measured_ms"] <= fp32_ms * (1 + SAME)
     assert sorted(path.name for path in (tmp_path / "run" / "bundles").iterdir()) == ["android", "android.zip"]
 
 
