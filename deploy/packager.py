@@ -63,7 +63,7 @@ class Packager:
     `templates` maps files of the bundle to files under templates/; those that end in .j2 see the manifest as `m`, its
     `files` still empty, and the label of the example image as `example_label`. `finished` makes the bytes that are
     shipped from those that were compiled, metadata appended; they must run as they did before. `more_files` makes what
-    no template does.
+    no template does. `require` raises where something that it packs is not on this machine.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Packager:
     unmeasured: bool = False  # may be made where no device was there to measure on, and says so
     finished: Callable[[bytes, BundleContents], bytes] = lambda model, contents: model
     more_files: Callable[[BundleContents, Manifest], Files] = lambda contents, manifest: {}
+    require: Callable[[], object] = lambda: None
 
     def suits(self, target: Target) -> bool:
         """Whether what is measured there says something for this bundle."""

@@ -90,7 +90,9 @@ def shipped_job(
 
 
 def require_makeable(plan: Plan) -> None:
-    """Raise PackagerError for a package that some file needs and that is not installed: before hours of work."""
+    """Raise PackagerError for a package that some file needs, and what a bundle itself raises: before hours of work."""
+    for name in plan.bundles:
+        load_packager(name).require()
     for runtime in dict.fromkeys(kind.runtime for kind in kinds_of(plan)):
         try:
             for package in packages_of(runtime):

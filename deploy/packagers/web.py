@@ -81,4 +81,5 @@ PACKAGER = Packager(
     devices=("browser", "local"),
     single=True,
     more_files=_more_files,
+    require=require_installed,
 )

@@ -27,6 +27,7 @@ from pipeline.stages.measure import MeasuredNetwork
 from pipeline.stages.package import verdicts_for, verdicts_on
 from pipeline.stages.report import _precisions
 from profilers.artifact import Artifact
+from profilers.errors import DeviceError
 from profilers.files import write_json
 from profilers.precision import Precision
 
@@ -245,3 +246,11 @@ def test_a_package_that_a_file_needs_is_missed_before_any_work(monkeypatch: pyte
     require_makeable(plan_of("local:litert", bundles=("android",)))
     with pytest.raises(PackagerError, match=r"coreml files need coremltools, .*pip install 'millis\[coreml\]'"):
         require_makeable(plan_of("local:litert", bundles=("android", "ios")))
+
+
+def test_a_page_without_the_browsers_runtimes_is_told_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MILLIS_CACHE", str(tmp_path))
+    with pytest.raises(DeviceError, match="millis setup browser"):
+        require_makeable(plan_of("local:litert", bundles=("web",)))
