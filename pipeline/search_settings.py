@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, ClassVar, Literal
 
+from pipeline.autocast import Compute
+
 LatencyForm = Literal["adaptive", "mul#log", "add#linear", "power"]
 
 _OWN: Any = None  # what is left out is the strategy's own
@@ -120,6 +122,7 @@ class SearchSettings:
     order: Literal["first", "second"] = "first"  # of darts's and pc-darts's gradient of alpha
     channel_part: int = 4  # of pc-darts: one channel of so many goes through the operations
     networks: int = 4  # that random search trains
+    compute: Compute = "fp32"  # of proxyless: what steps compute in
     seeds: int = 1  # searches, of which the best on the architecture split is kept
     judge_epochs: int = 5  # that the network of each seed is trained for, to be judged
 
@@ -135,6 +138,8 @@ class SearchSettings:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} must lie in 0..{self.epochs - 1}, below epochs")
         if self.order == "second" and self.strategy not in {"darts", "pc-darts"}:
             raise ValueError(f"order=second is for darts and pc-darts, not for {self.strategy}")
+        if self.compute == "bf16" and self.strategy != "proxyless":
+            raise ValueError(f"compute=bf16 is for proxyless, not for {self.strategy}: mixtures take longer in it")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing} must lie in 0..1, 1 excluded")
 

@@ -107,17 +107,18 @@ class _GatedOutput(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(output, x)
         ctx.modules, ctx.active, ctx.dtype = modules, active, gates.dtype  # type: ignore[attr-defined]
+        ctx.bf16 = torch.is_autocast_enabled("cpu")  # type: ignore[attr-defined]
         return output.view_as(output)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         output, x = ctx.saved_tensors  # type: ignore[attr-defined]
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=ctx.bf16):  # type: ignore[attr-defined]
             outputs = (
                 output if j == ctx.active else module(x)  # type: ignore[attr-defined]
                 for j, module in enumerate(ctx.modules)  # type: ignore[attr-defined]
             )
-            gate_grads = torch.stack([(o * grad).sum() for o in outputs])
+            gate_grads = torch.stack([(o * grad).sum(dtype=torch.float32) for o in outputs])
         return grad, gate_grads.to(ctx.dtype), None, None, None  # type: ignore[attr-defined]
 
 

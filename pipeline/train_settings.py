@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.autocast import Compute
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
@@ -21,6 +23,7 @@ class TrainSettings:
     ema_decay: float = 0.99  # per step
     warmup_epochs: float = 1.0
     augment: bool = True
+    compute: Compute = "fp32"  # what forward and backward passes compute in
     drop_path: float = 0.0  # of a path of a cell, at the end; it grows evenly over the epochs
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel
 
+from pipeline.autocast import computed
 from pipeline.checkpoint import load_state, save_state
 from pipeline.data.batches import batches, step_count
 from pipeline.data.seeding import generator
@@ -180,7 +181,7 @@ def _train_epoch(run: _Run, data: Data, settings: TrainSettings, *, seed: int, e
             epoch * steps + step, settings.epochs * steps, settings.warmup_epochs * steps, settings.learning_rate
         )
         with dropped_paths(run.network, dropped, random):
-            loss = _step(run, images, labels, rate, settings.label_smoothing)
+            loss = _step(run, images, labels, rate, settings)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"training: the loss is {loss} at epoch {epoch + 1}, step {step + 1} of {steps}: "
@@ -196,11 +197,12 @@ def _train_epoch(run: _Run, data: Data, settings: TrainSettings, *, seed: int, e
     )
 
 
-def _step(run: _Run, images: Tensor, labels: Tensor, rate: float, label_smoothing: float) -> float:
+def _step(run: _Run, images: Tensor, labels: Tensor, rate: float, settings: TrainSettings) -> float:
     """One update of the weights and their average; returns the loss, and changes nothing where that is not finite."""
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    loss = cross_entropy(run.network(images), labels, label_smoothing=label_smoothing)
+    logits = computed(run.network, settings.compute, images)
+    loss = cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
     run.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), GRADIENT_NORM)

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
+from pipeline.autocast import computed
 from pipeline.data.seeding import generator
 from pipeline.derivation import LogProbability
 from pipeline.gates import rescale, sample_gates, sample_path
@@ -55,7 +56,7 @@ class Proxyless:
         """The weights of one path; then alpha, on images that the weights never see."""
         images, labels = train
         path = sample_path(self.propose(moment, "weights"), generator(moment.seed, "path", moment.step))
-        logits = self.supernet(images, path)
+        logits = computed(self.supernet, moment.settings.compute, images, path)
         loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
         self.learned.step_weights(loss, moment)
         if validation is not None:
@@ -76,7 +77,7 @@ class Proxyless:
         random = generator(moment.seed, "gates", moment.architecture_step)
         sample = sample_gates(self.alpha, moment.settings.paths, random)
         with frozen_statistics(self.supernet), frozen_weights(self.supernet):
-            logits = self.supernet.forward_gated(images, sample.gates())
+            logits = computed(self.supernet.forward_gated, moment.settings.compute, images, sample.gates())
             loss = moment.with_latency(cross_entropy(logits, labels), sample.probability)
             gradients = torch.autograd.grad(loss, [self.alpha.values])
         before = self.alpha.values.detach().clone()

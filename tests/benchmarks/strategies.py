@@ -7,7 +7,8 @@ All networks are measured at the end, interleaved. Every part stays in the folde
 one stopped. `--until search --only mbconv-28-darts` does a part, so that several searches may run side by side; but
 tables, the derived networks and the end are measured, and need a machine on which nothing else computes.
 
-Searches are short, minutes, on a fifth of the training images: alpha learns faster than the papers let it.
+Searches are short, minutes, on a fifth of the training images: alpha learns faster than the papers let it. Passes are
+what a search costs, in those of one network over the weight split; seconds are on whatever else the machine did.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pipeline.profiling import compile_job
 from pipeline.run import Run
 from pipeline.stage import seconds_taken
 from pipeline.stages.train import read_train_record
+from pipeline.strategies import load_strategy
 from profilers import agent
 from profilers.compile_cache import compile_all
 from profilers.files import write_atomic, write_json
@@ -50,6 +52,7 @@ HEAD = (
     "predicted ms",
     "measured ms",
     "M MACs",
+    "passes",
     "search s",
     "train s",
 )
@@ -165,6 +168,7 @@ class Comparison:
             "measured_ms": [measured_ms[target][search.name] for target in TARGETS],
             "macs": network.macs,
             "params": network.params,
+            "passes": load_strategy(search.strategy).cost(run.search_task()),
             "search_s": seconds["search"],
             "train_s": seconds["train"],
             "choices": network.labels,
@@ -196,6 +200,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> str:
             f"{row['accuracy_95'][0]:.1%} to {row['accuracy_95'][1]:.1%}",
             *(" / ".join(f"{ms:.3f}" for ms in row[name]) for name in ("budget_ms", "predicted_ms", "measured_ms")),
             f"{row['macs'] / 1e6:.2f}",
+            f"{row['passes']:.0f}",
             f"{row['search_s']:.0f}",
             f"{row['train_s']:.0f}",
         ]

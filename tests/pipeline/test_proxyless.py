@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from pipeline.architecture import Architecture
+from pipeline.autocast import Compute
 from pipeline.budget import Goal, Reach
 from pipeline.data import Data
 from pipeline.data.batches import batches
@@ -217,3 +218,18 @@ def test_two_targets_are_each_driven_by_a_multiplier_of_their_own(task: SearchTa
 def test_an_unknown_strategy_is_told_with_those_there_are() -> None:
     with pytest.raises(SearchError, match="no strategy 'evolution'; there are: proxyless, darts"):
         load_strategy("evolution")
+
+
+def test_bf16_searches_almost_as_fp32_does(task: SearchTask) -> None:
+    losses = []
+    for compute in get_args(Compute):
+        told: list[SearchEpoch] = []
+        settings = replace(SHORT, compute=compute)
+        STRATEGY.search(replace(task, settings=settings, folder=task.folder / compute), told.append)
+        losses.append(told[-1].loss)
+    assert losses[0] != losses[1] and abs(losses[0] - losses[1]) < 0.1 * losses[0]
+
+
+def test_bf16_is_refused_for_mixtures() -> None:
+    with pytest.raises(ValueError, match="compute=bf16 is for proxyless, not for darts"):
+        SearchSettings(strategy="darts", compute="bf16")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from pipeline.autocast import Compute
 from pipeline.data import Data, load_data
 from pipeline.train_settings import TrainSettings
 from pipeline.training import (
@@ -189,3 +191,11 @@ def test_predictions_come_in_the_splits_order_and_leave_the_mode(digits: Data) -
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(SHORT, **wrong)  # type: ignore[arg-type]
+
+
+def test_bf16_trains_almost_as_fp32_does(digits: Data) -> None:
+    fp32, bf16 = (
+        train(network(), digits, replace(SHORT, compute=compute), seed=0).epochs[-1].loss
+        for compute in get_args(Compute)
+    )
+    assert fp32 != bf16 and abs(fp32 - bf16) < 0.05 * fp32
