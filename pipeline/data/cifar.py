@@ -15,6 +15,8 @@ from pipeline.data.splits import Augment, Official, Split
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
 
+LICENCE = "none is stated by its authors (cs.toronto.edu/~kriz/cifar.html)"
+
 
 def load_cifar10(request: Request) -> Official:
     from torchvision.datasets import CIFAR10
@@ -41,6 +43,7 @@ def _load(request: Request, dataset: type[CIFAR10]) -> Official:
         training=_split(training, request.resolution),
         test=_split(test, request.resolution),
         augment=Augment(shift=max(1, round((request.resolution or 32) / 8)), flip=0.5),
+        licence=LICENCE,
     )
 
 

@@ -9,6 +9,8 @@ from pipeline.data.splits import Augment, Official, Split
 # The data set has no test split of its own, so one is fixed here.
 TEST_FRACTION, TEST_SEED = 0.2, 0
 
+LICENCE = "CC BY 4.0, E. Alpaydin and C. Kaynak, UCI Machine Learning Repository (archive.ics.uci.edu/dataset/80)"
+
 
 def load_digits(request: Request) -> Official:
     """A fifth to test on; a quarter of the rest, so a fifth of all, for the architecture."""
@@ -27,4 +29,5 @@ def load_digits(request: Request) -> Official:
         test=test,
         architecture_fraction=TEST_FRACTION / (1 - TEST_FRACTION),
         augment=Augment(shift=shift),
+        licence=LICENCE,
     )

@@ -33,6 +33,8 @@ TRAINING = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 UINT8_CODE = 8  # the element type, third byte of an idx file
 
+LICENCE = "MIT, Copyright 2017 Zalando SE (github.com/zalandoresearch/fashion-mnist)"
+
 
 def load_fashion_mnist(request: Request) -> Official:
     """The official 60,000 and 10,000 images."""
@@ -48,6 +50,7 @@ def load_fashion_mnist(request: Request) -> Official:
         training=_split(folder, TRAINING, request.resolution),
         test=_split(folder, TEST, request.resolution),
         augment=Augment(shift=shift, flip=0.5),
+        licence=LICENCE,
     )
 
 

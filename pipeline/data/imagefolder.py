@@ -19,6 +19,7 @@ DEFAULT_RESOLUTION = 224
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 TEST_FOLDERS = ("test", "val")
 TEST_FRACTION, TEST_SEED = 0.2, 0
+LICENCE = "not known: the images are those of whoever trained the network"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,7 @@ def load_imagefolder(request: Request) -> Official:
     else:
         test = _split(_test_folder(path, classes), classes, resolution)
     augment = Augment(shift=resolution // 8, flip=0.5)
-    return Official(classes=classes, training=training, test=test, augment=augment)
+    return Official(classes=classes, training=training, test=test, augment=augment, licence=LICENCE)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

@@ -126,6 +126,7 @@ class Official:
     test: Split
     architecture_fraction: float = 0.2  # of the training images
     augment: Augment
+    licence: str  # of the images, and who grants it; that none is stated where none is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,6 +141,7 @@ class Data:
     weights: Split
     architecture: Split
     test: Split
+    licence: str = ""
 
     def __post_init__(self) -> None:
         for one, other in combinations((self.weights, self.architecture, self.test), 2):
@@ -159,6 +161,7 @@ class Data:
             weights=weights,
             architecture=architecture,
             test=official.test,
+            licence=official.licence,
         )
 
     @property

@@ -78,6 +78,15 @@ def test_digits_are_built_in_and_divided_60_20_20(digits: Data) -> None:
     assert len(digits.training) == 1438
 
 
+def test_every_data_set_says_under_which_licence_its_images_are(digits: Data, tmp_path: Path) -> None:
+    write_fashion_mnist(tmp_path, ".gz")
+    write_images(tmp_path / "photos", ("cat", "dog"), 4)
+    assert digits.licence.startswith("CC BY 4.0")
+    assert load_data("fashion-mnist", root=tmp_path).licence.startswith("MIT")
+    assert load_data("fashion-mnist?images=30", root=tmp_path).licence.startswith("MIT")
+    assert load_data(f"imagefolder:{tmp_path / 'photos'}", resolution=8).licence.startswith("not known")
+
+
 def test_pixels_of_digits_use_the_whole_range_of_a_byte(digits: Data) -> None:
     pixels, _ = digits.weights.read(torch.arange(200))
     assert pixels.dtype == torch.uint8
@@ -274,6 +283,7 @@ def test_cifar_keeps_channels_rows_and_columns(tmp_path: Path, monkeypatch: pyte
     assert (data.shape, len(data.training), len(data.test)) == (Shape(32, 32, 3), 100, 20)
     images, labels = data.test.read(torch.tensor([13]))
     assert (images.nonzero().tolist(), labels.tolist()) == ([[0, 2, 5, 6]], [3])
+    assert data.licence.startswith("none is stated")
 
 
 def test_a_damaged_cifar_is_a_data_error(tmp_path: Path) -> None:
