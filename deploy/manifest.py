@@ -14,7 +14,9 @@ from profilers.artifact import Format, Layout, TensorSpec
 from profilers.files import check, read_json
 from profilers.precision import Precision
 
-SCHEMA = 2  # 1: one fp32 model. 2: several models, each with what was found of it, and those that were left out
+# 1: one fp32 model. 2: several models, each with what was found of it, those that were left out or could not be made,
+#    and what int8 was calibrated on
+SCHEMA = 2
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = "manifest.schema.json"
@@ -161,6 +163,23 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A precision that could not be built: what its converter said."""
+
+    runtime: Text
+    precision: Precision
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """The images that int8 takes its ranges from, as in 128 `of those that the weights were trained on`."""
+
+    images: Count
+    description: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
     """The data that the network was trained and tested on."""
 
@@ -193,11 +212,13 @@ class Manifest:
     network: Network
     models: Annotated[tuple[Model, ...], MinLen(1)]
     left_out: tuple[LeftOut, ...]
+    refused: tuple[Refused, ...]
     max_accuracy_drop: Annotated[float, Ge(0)]  # points of validation accuracy that a precision may lose against fp32
     labels: Text
     example: Text
     preprocessing: Preprocessing
     accuracy: Accuracy  # of the trained network in PyTorch, on the test images
+    calibration: Calibration | None  # None where nothing was made int8
     data: Data | None
     versions: dict[str, str]
     files: tuple[FileRecord, ...]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.errors import BundleError
-from deploy.manifest import Accuracy, Data, Manifest, Network
+from deploy.manifest import Accuracy, Calibration, Data, Manifest, Network, Refused
 from deploy.variant import Variant, Verdict
 from profilers.precision import Precision
 from profilers.target import Target
@@ -38,6 +38,8 @@ class BundleContents:
     accuracy: Accuracy  # of the trained network in PyTorch, on the test images
     versions: dict[str, str]  # tool -> version
     data: Data | None = None
+    refused: tuple[Refused, ...] = ()  # what this bundle would have chosen among, and could not be made
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -47,11 +49,18 @@ class BundleContents:
         if len(self.golden_images) not in _GOLDEN_IMAGES:
             raise BundleError(f"bundle {self.name}: {len(self.golden_images)} golden images; give 4 to 8")
         if not self.shipped:
-            raise BundleError(f"bundle {self.name}: no file to ship; " + "; ".join(v.reason for v in self.verdicts))
+            raise BundleError(f"bundle {self.name}: no file to ship; {'; '.join(self._reasons())}")
 
     @property
     def shipped(self) -> tuple[Verdict, ...]:
         return tuple(verdict for verdict in self.verdicts if verdict.shipped)
+
+    def _reasons(self) -> Iterator[str]:
+        """Why there is nothing to ship."""
+        for verdict in self.verdicts:
+            yield f"{verdict.candidate.variant.name}: {verdict.reason}"
+        for refused in self.refused:
+            yield f"{refused.runtime}-{refused.precision} could not be made: {refused.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +77,7 @@ class Packager:
 
     name: str
     summary: str  # a line for those who choose one
-    runtimes: tuple[str, ...]  # the first makes the main file
+    runtimes: tuple[str, ...]  # the fastest makes the main file, the first where no latency tells
     precisions: tuple[Precision, ...]
     model: Callable[[Variant, bool], str]  # (variant, is_main) -> its path
     labels: str

@@ -12,7 +12,7 @@ from torch import Tensor
 from deploy import golden
 from deploy.bundle import Bundle, write_bundle
 from deploy.errors import BundleError, PackagerError
-from deploy.manifest import Accuracy
+from deploy.manifest import Accuracy, Calibration, Refused
 from deploy.models import parted
 from deploy.packager import BundleContents, Packager
 from deploy.packagers import PACKAGERS, load_packager, pack
@@ -22,6 +22,8 @@ from profilers.artifact import Artifact
 from profilers.errors import FileError
 from profilers.precision import Precision
 from tests.deploy.conftest import MakeContents, MakeVariant, left_out, shipped
+
+REFUSED = Refused(runtime="onnxruntime", precision="fp16", reason="no such cast")
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -230,8 +232,29 @@ def test_contents_that_no_bundle_can_hold_are_refused(
 
 
 def test_nothing_fit_to_ship_is_an_error_that_says_why(variant: MakeVariant, contents: MakeContents) -> None:
-    with pytest.raises(BundleError, match="no file to ship; slower than fp32"):
+    with pytest.raises(BundleError, match="no file to ship; onnxruntime-int8: slower than fp32"):
         contents(left_out(variant("onnxruntime", "int8")))
+
+
+def test_a_precision_that_could_not_be_made_is_told_where_nothing_else_is_left(server_contents: BundleContents) -> None:
+    with pytest.raises(BundleError, match="no file to ship; onnxruntime-fp16 could not be made: no such cast"):
+        replace(server_contents, verdicts=(), refused=(REFUSED,))
+
+
+def test_a_precision_that_could_not_be_made_is_recorded_with_its_reason(
+    server_contents: BundleContents, tmp_path: Path
+) -> None:
+    bundle = pack("server-cpu", replace(server_contents, refused=(REFUSED,)), tmp_path)
+    assert bundle.manifest.refused == (REFUSED,)
+    assert "onnxruntime fp16 could not be made: no such cast\n" in (bundle.folder / "MODEL_CARD.md").read_text()
+
+
+def test_what_int8_was_calibrated_on_is_recorded(server_contents: BundleContents, tmp_path: Path) -> None:
+    told = Calibration(images=48, description="of those that the weights were trained on")
+    bundle = pack("server-cpu", replace(server_contents, calibration=told), tmp_path)
+    assert bundle.manifest.calibration == told
+    card = (bundle.folder / "MODEL_CARD.md").read_text()
+    assert "\nint8 takes its ranges from 48 images of those that the weights were trained on.\n\n## Latency" in card
 
 
 def test_an_artifact_that_changed_since_its_export_is_an_error(
