@@ -68,6 +68,17 @@ def test_without_an_onnx_file_nothing_is_said_of_cpp(rgb: Bundle, tmp_path: Path
     assert verify(bundle.folder).complete
 
 
+def test_the_readme_warns_of_processors_without_vnni_where_there_is_an_int8_onnx_file(
+    rgb: Bundle, tmp_path: Path
+) -> None:
+    network = small(1, tmp_path, "litert-int8", "onnxruntime-int8")
+    files = [local(network.variants[name]) for name in ("litert-int8", "onnxruntime-int8")]
+    both = pack("linux", contents(network, *files), tmp_path / "both")
+    litert = pack("linux", contents(network, files[0]), tmp_path / "litert")
+    assert "`model.onnx` can lose accuracy" in (both.folder / "README.md").read_text()
+    assert all("VNNI" not in (each.folder / "README.md").read_text() for each in (rgb, litert))
+
+
 def test_the_readme_installs_the_runtime_of_the_file(rgb: Bundle, tmp_path: Path) -> None:
     network = small(1, tmp_path, "onnxruntime-fp32")
     bundle = pack("linux", contents(network, local(network.variants["onnxruntime-fp32"])), tmp_path / "bundles")

@@ -17,6 +17,7 @@ from deploy.errors import BundleError
 from deploy.manifest import Model
 from deploy.ort_format import ort_files
 from deploy.packager import BundleContents
+from deploy.packagers import pack
 
 
 def _classify(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +45,15 @@ def test_the_readme_names_the_label_settings_and_models(server: Bundle) -> None:
     assert "| `intra_op_num_threads` | 2 |" in readme
     assert "| `model-int8.onnx` | int8 | 0.250 |" in readme
     assert (server.folder / "requirements.txt").read_text().splitlines()[1] == "onnxruntime==1.23.0"
+
+
+def test_the_readme_warns_of_processors_without_vnni_where_there_is_an_int8_file(
+    server: Bundle, server_contents: BundleContents, tmp_path: Path
+) -> None:
+    _, fp32 = server_contents.verdicts
+    without = pack("server-cpu", replace(server_contents, verdicts=(fp32,)), tmp_path / "fp32")
+    assert "without VNNI" in (server.folder / "README.md").read_text()
+    assert "VNNI" not in (without.folder / "README.md").read_text()
 
 
 def test_every_model_of_the_server_is_there_in_onnx_runtimes_own_form(server: Bundle) -> None:
