@@ -139,7 +139,13 @@ def train(run: RunFolder, download: Download = False, json: Json = False) -> Non
 
 def export(
     run: RunFolder,
-    to: Annotated[str, typer.Option(help="Bundles to make, of android, ios, web, linux, server-cpu and server-gpu.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="Bundles to make, of android, ios, web, linux, server-cpu and server-gpu; earlier ones that are not "
+            "named are deleted."
+        ),
+    ],
     precisions: Annotated[
         str, typer.Option(help="Choose only among these, as in fp32,int8; else the plan's, at first all.")
     ] = "",
