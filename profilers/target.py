@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -42,8 +42,11 @@ class Target:
     @staticmethod
     def parse(text: str) -> Target:
         """Read `DEVICE:RUNTIME[?option=value&…]` or the path of a YAML file; raises TargetError, FileError."""
-        if text.endswith((".yaml", ".yml")):
-            return _from_file(Path(text))
+        return _from_file(Path(text)) if text.endswith((".yaml", ".yml")) else Target.from_text(text)
+
+    @staticmethod
+    def from_text(text: str) -> Target:
+        """Read `DEVICE:RUNTIME[?option=value&…]` and no file, as of what a stranger wrote; raises TargetError."""
         place, _, query = text.partition("?")
         device, colon, runtime = place.rpartition(":")
         if not colon or not device:
@@ -51,6 +54,11 @@ class Target:
                 f"target {text!r}: write DEVICE:RUNTIME, as in local:onnxruntime or local:litert?threads=2"
             )
         return Target(device=device, runtime=runtime, **_options(text, query))  # type: ignore[arg-type]
+
+    @property
+    def place(self) -> Target:
+        """Where it measures, whatever the precision."""
+        return replace(self, precision="fp32")
 
     @property
     def slug(self) -> str:
