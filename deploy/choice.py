@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from deploy.manifest import Measured
 from deploy.variant import Candidate, Verdict
 from profilers.precision import Precision
 from profilers.target import Target
@@ -57,7 +56,7 @@ class _Comparison:
 
     @staticmethod
     def of(candidates: Sequence[Candidate], max_accuracy_drop: float) -> _Comparison:
-        places = [_place(each) for candidate in candidates for each in candidate.measured[:1]]
+        places = [Target.parse(each.target).place for candidate in candidates for each in candidate.measured[:1]]
         return _Comparison(
             reference=next((each for each in candidates if each.variant.precision == "fp32"), None),
             place=places[0] if places else None,
@@ -67,7 +66,7 @@ class _Comparison:
     def ms(self, candidate: Candidate | None) -> float | None:
         """The latency that counts; None where it was not measured."""
         measured = () if candidate is None else candidate.measured
-        return next((each.measured_ms for each in measured if _place(each) == self.place), None)
+        return next((each.measured_ms for each in measured if Target.parse(each.target).place == self.place), None)
 
     def points_lost(self, candidate: Candidate) -> float | None:
         """Of validation accuracy against fp32; None where one of both is not known."""
@@ -128,8 +127,3 @@ class _Comparison:
         if fp32_ms is not None and candidate is not self.reference:
             told += f" (fp32: {fp32_ms:.4g} ms)"
         return told
-
-
-def _place(measured: Measured) -> Target:
-    """Where something was measured, whatever its precision."""
-    return replace(Target.parse(measured.target), precision="fp32")
