@@ -11,13 +11,14 @@ from statistics import median
 from typing import Any
 
 from deploy.mlperf import Performance, mlperf_form
+from deploy.promise import Outcome, judge
 from latency_tables.table import Latency
-from pipeline.subjects import Promise, Subject
+from pipeline.subjects import Subject
 from pipeline.watcher import Watcher
 from profilers.environment import Environment
 from profilers.errors import TargetError
 from profilers.measurement import Measurement
-from profilers.protocol import Protocol
+from profilers.protocol import Protocol, Statistic
 from profilers.sweep import sweep
 from profilers.target import Target
 
@@ -40,19 +41,7 @@ class Result:
     measured_ms: float  # what counts under the protocol
     duration_s: float  # of the runs that count
     ratio: Ratio | None
-    differs: tuple[str, ...] = ()  # how the place of the promise is another
-
-    @property
-    def difference(self) -> float | None:
-        """From what was promised, as a fraction of it."""
-        promise = self.subject.promise
-        return None if promise is None else self.measured_ms / promise.ms - 1
-
-    @property
-    def kept(self) -> bool | None:
-        """Whether it is no slower than as promised; None where nothing was, or for another place."""
-        promise = self.subject.promise
-        return None if promise is None or self.differs else self.measured_ms <= promise.high_ms
+    outcome: Outcome | None  # of what was promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +58,8 @@ class Benchmark:
         """What a reader of the numbers must know beside them."""
         found = []
         for result in self.results:
-            name, promise = result.subject.name, result.subject.promise
-            if promise is not None:
-                found.append(f"{name}: {promise.source}")
-            if result.differs:
-                found.append(f"{name}: promised elsewhere: {'; '.join(result.differs)}")
+            if result.outcome is not None:
+                found += _told(result.subject.name, result.outcome, self.protocol.statistic)
         if any(_of_whole_numbers(result.subject) for result in self.results):
             found.append("inputs of integers wider than a byte were fed zeros and ones")
         return found
@@ -119,16 +105,6 @@ def ratio_of(measured: Measurement, other: Measurement) -> Ratio:
     return Ratio(median=median(ratios), least=min(ratios), most=max(ratios))
 
 
-def elsewhere(promise: Promise | None, environment: Environment) -> tuple[str, ...]:
-    """How the place of a promise differs from where was measured now, as far as both tell; precision is the file's."""
-    here, there = environment.facts, {} if promise is None else promise.device
-    return tuple(
-        f"{name} {there[name]!r} there, {here[name]!r} here"
-        for name in sorted(there.keys() & here.keys() - {"precision"})
-        if there[name] != here[name]
-    )
-
-
 def document(found: Benchmark) -> dict[str, Any]:
     """As JSON."""
     return {
@@ -147,15 +123,25 @@ def mlperf_document(found: Benchmark) -> dict[str, Any]:
 
 
 def _result(subject: Subject, measured: Measurement, first: Measurement, protocol: Protocol) -> Result:
-    latency = Latency.of(measured)
+    latency, promise, facts = Latency.of(measured), subject.promise, measured.environment.facts
     return Result(
         subject=subject,
         latency=latency,
         measured_ms=latency.ms(protocol.statistic),
         duration_s=_duration_s(measured),
         ratio=None if measured is first else ratio_of(measured, first),
-        differs=elsewhere(subject.promise, measured.environment),
+        outcome=None if promise is None else judge(promise, latency, facts, drift=protocol.drift),
     )
+
+
+def _told(name: str, outcome: Outcome, statistic: Statistic) -> list[str]:
+    """Where a promise comes from, what of it is compared, and why it is not judged."""
+    promise, told = outcome.promise, [f"{name}: {outcome.promise.source}"]
+    if outcome.found_ms is not None and promise.statistic != statistic:
+        told.append(f"{name}: promised, and compared, is its {promise.statistic}")
+    if outcome.differs:
+        told.append(f"{name}: not judged: {'; '.join(outcome.differs)}")
+    return told
 
 
 def _duration_s(measured: Measurement) -> float:
@@ -170,7 +156,7 @@ def _of_whole_numbers(subject: Subject) -> bool:
 
 
 def _model_document(result: Result) -> dict[str, Any]:
-    subject, latency, promise, ratio = result.subject, result.latency, result.subject.promise, result.ratio
+    subject, latency, outcome, ratio = result.subject, result.latency, result.outcome, result.ratio
     return {
         "model": subject.name,
         "sha256": subject.artifact.sha256,
@@ -183,17 +169,18 @@ def _model_document(result: Result) -> dict[str, Any]:
         "spread": latency.spread,
         "samples": latency.samples,
         "verdict": latency.verdict,
-        "promised": None if promise is None else _promise_document(promise),
-        "difference": result.difference,
-        "kept": result.kept,
-        "differs": result.differs,
+        "promised": None if outcome is None else _promise_document(outcome),
+        "difference": None if outcome is None else outcome.difference,
+        "kept": None if outcome is None else outcome.holds,
+        "differs": () if outcome is None else outcome.differs,
         "ratio": None if ratio is None else {"median": ratio.median, "least": ratio.least, "most": ratio.most},
     }
 
 
-def _promise_document(promise: Promise) -> Mapping[str, object]:
-    told = {"ms": promise.ms, "interval_ms": (promise.low_ms, promise.high_ms), "source": promise.source}
-    return told | {"device": dict(promise.device)}
+def _promise_document(outcome: Outcome) -> Mapping[str, object]:
+    promise = outcome.promise
+    told = {"ms": promise.ms, "statistic": promise.statistic, "interval_ms": outcome.interval_ms}
+    return told | {"found_ms": outcome.found_ms, "source": promise.source, "device": dict(promise.device)}
 
 
 def _performance(found: Benchmark, result: Result) -> Performance:

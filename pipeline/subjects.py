@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 
 from deploy.bundle_files import whole_bundle
-from deploy.manifest import MANIFEST, Accuracy, Manifest, Measured, Model
+from deploy.manifest import MANIFEST, Accuracy, Manifest, Model
+from deploy.promise import Promise, nearest
 from latency_tables.table import LatencyTable
 from pipeline.architecture import Architecture
 from pipeline.plan import load_plan
@@ -21,22 +22,10 @@ from profilers.artifact import Artifact
 from profilers.errors import FileError, TargetError
 from profilers.model_files import SUFFIXES, Shapes, in_one_file, input_names, read_model
 from profilers.precision import Precision
-from profilers.protocol import Protocol
 from profilers.runtimes import RUNTIMES, load_runtime
 from profilers.target import Target
 
 PLAN = "plan.json"  # which the folder of a run has
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """A latency that was told beforehand, and within what a measurement is as it was told."""
-
-    ms: float
-    low_ms: float
-    high_ms: float
-    source: str
-    device: Mapping[str, str]  # where it holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +55,13 @@ class Question:
     """What is asked of every source: a target, sizes of inputs, and a table to predict by."""
 
     target: Target
-    protocol: Protocol
     scratch: Path  # for files that must be unpacked
     watch: Watcher
     shapes: Shapes = field(default_factory=dict)
     table: LatencyTable | None = None
 
     def __post_init__(self) -> None:
-        if self.table is not None and _place(self.table.target) != _place(self.target):
+        if self.table is not None and self.table.target.place != self.target.place:
             raise FileError(f"{self.table.path}: a table of {self.table.target}, which tells nothing of {self.target}")
         if self.shapes and self.target.device.partition(":")[0] == "adb":
             raise TargetError(
@@ -143,15 +131,17 @@ def _of_model(source: Path, folder: Path, manifest: Manifest, model: Model, ques
     """A model of a bundle, out of reach of what becomes of the bundle."""
     copy = _own_folder(question) / Path(model.path).name
     shutil.copyfile(folder / model.path, copy)
-    predicted = None
+    promise, measured = None, nearest(model.measured, question.target)
     if question.table is not None:
         network = Architecture.from_labels(parse_space(manifest.network.space), manifest.network.choices)
-        predicted = _predicted(network, model.precision, question.table)
+        promise = _predicted(network, model.precision, question.table)
+    if promise is None and measured is not None:
+        promise = Promise.of(measured)
     return Subject(
         name=f"{source}: {model.path}",
         artifact=Artifact.of(copy, format=model.format, inputs=model.inputs, outputs=model.outputs),
         precision=model.precision,
-        promise=predicted or _measured_before(model.measured, question.target, question.protocol),
+        promise=promise,
         accuracy=model.accuracy,
         data="" if manifest.data is None else manifest.data.name,
     )
@@ -179,7 +169,7 @@ def _of_run(folder: Path, question: Question) -> list[Subject]:
 
 def _own_tables(run: Run, target: Target) -> list[LatencyTable]:
     """Those that the run was searched with, of this target."""
-    return [run.table(each) for each in run.plan.targets if _place(Target.parse(each.target)) == _place(target)]
+    return [run.table(each) for each in run.plan.targets if Target.parse(each.target).place == target.place]
 
 
 def _own_folder(question: Question) -> Path:
@@ -191,37 +181,14 @@ def _fits(runtime: str, precision: str, target: Target) -> bool:
     return runtime == target.runtime and (target.accelerator == "cpu" or precision == target.precision)
 
 
-def _place(target: Target) -> Target:
-    """Where something was measured, whatever its precision."""
-    return replace(target, precision="fp32")
-
-
 def _predicted(network: Architecture, precision: str, table: LatencyTable) -> Promise | None:
     if table.target.precision != precision:
         return None
     predicted = table.predict(network.ops())
-    low_ms, high_ms = predicted.interval_ms(0.9)
     return Promise(
         ms=predicted.ms,
-        low_ms=low_ms,
-        high_ms=high_ms,
+        statistic=table.protocol.statistic,
+        interval_ms=predicted.interval_ms(0.9),
         source=f"predicted by {table.path}, with the interval that 90% of measurements lie in",
         device=dict(table.environment.facts),
-    )
-
-
-def _measured_before(measured: Sequence[Measured], target: Target, protocol: Protocol) -> Promise | None:
-    """What the manifest tells of this target; else of the first that it was measured on, which the source then says."""
-    if not measured:
-        return None
-    here = [each for each in measured if _place(Target.parse(each.target)) == _place(target)]
-    found = (here or list(measured))[0]
-    slack_ms = found.measured_ms * max(protocol.drift, 2 * found.spread)  # as millis verify allows for equal spreads
-    protocol_name = found.protocol.partition(":")[0]
-    return Promise(
-        ms=found.measured_ms,
-        low_ms=max(0.0, found.measured_ms - slack_ms),
-        high_ms=found.measured_ms + slack_ms,
-        source=f"promised by the manifest, measured on {found.target}, protocol {protocol_name}",
-        device=found.device,
     )

@@ -81,7 +81,6 @@ def _measured(
     with ProgressBars() as bars:
         question = Question(
             target=target,
-            protocol=protocol,
             scratch=scratch,
             watch=bars,
             shapes=dict(map(shape_of, shape)),
@@ -109,7 +108,7 @@ def _write_overlay(found: Benchmark, path: Path, bars: ProgressBars) -> None:
 
 def _print(found: Benchmark) -> None:
     facts({"target": found.target, **found.environment.facts, "protocol": found.protocol.describe()})
-    promised = any(result.subject.promise for result in found.results)
+    promised = any(result.outcome for result in found.results)
     compared = len(found.results) > 1
     columns = ["model", "inputs", "median ms", "p90 ms", "spread", "samples", "verdict"]
     columns += ["promised ms", "as promised", "difference"] if promised else []
@@ -136,10 +135,12 @@ def _short(text: str, most: int) -> str:
 
 
 def _promise_cells(result: Result) -> list[str]:
-    promise = result.subject.promise
-    if promise is None or result.difference is None:
+    outcome = result.outcome
+    if outcome is None:
         return ["", "", ""]
-    return [f"{promise.ms:.4f}", f"{promise.low_ms:.4f} to {promise.high_ms:.4f}", f"{result.difference:+.1%}"]
+    (low_ms, high_ms), difference = outcome.interval_ms, outcome.difference
+    told = [f"{outcome.promise.ms:.4f}", f"{low_ms:.4f} to {high_ms:.4f}"]
+    return [*told, "" if difference is None else f"{difference:+.1%}"]
 
 
 def _ratio(result: Result) -> str:

@@ -11,7 +11,7 @@ from pipeline.cli.console import ProgressBars, fail, show
 from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
-    from deploy.promise import Promise
+    from deploy.promise import Remeasured
 
 
 def verify(
@@ -20,7 +20,7 @@ def verify(
         bool, typer.Option("--measure", help="Measure its main model again, and say whether its latency holds.")
     ] = False,
     target: Annotated[
-        str | None, typer.Option(help="With --measure: where, by default on the target that the bundle names.")
+        str | None, typer.Option(help="With --measure: where; by default on this machine, as the bundle says.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -35,24 +35,24 @@ def verify(
         "complete": checked.complete,
         "checks": [{"check": each.name, "done": each.done, "detail": each.detail} for each in checked.checks],
     }
-    promise = _measured(bundle, target) if measure else None
-    if promise is not None:
-        found["promise"] = _document(promise)
+    again = _measured(bundle, target) if measure else None
+    if again is not None:
+        found["promise"] = _document(again)
 
     def text() -> None:
         for each in checked.checks:
             print(f"{'ok     ' if each.done else 'skipped'}  {each.name}: {each.detail}")
-        if promise is not None:
-            print(_sentence(promise))
-            for difference in promise.differs:
+        if again is not None:
+            print(_sentence(again))
+            for difference in again.outcome.differs:
                 print(f"         not as promised: {difference}")
 
     show(found, json, text)
-    if promise is not None and promise.holds is False:
+    if again is not None and again.outcome.holds is False:
         fail(f"{bundle}: its latency does not hold here", 1)
 
 
-def _measured(bundle: Path, target: str | None) -> Promise:
+def _measured(bundle: Path, target: str | None) -> Remeasured:
     from deploy.promise import measure_promise
     from profilers.target import Target
 
@@ -65,31 +65,31 @@ def _measured(bundle: Path, target: str | None) -> Promise:
         )
 
 
-def _sentence(promise: Promise) -> str:
-    outcome = {True: "ok       latency: holds", False: "WRONG    latency: does not hold", None: "told     latency"}
-    low_ms, high_ms = promise.interval_ms
-    change = promise.measured_ms / promise.promised.measured_ms - 1
-    budget = "within" if promise.within_budget else "over"
+def _sentence(again: Remeasured) -> str:
+    verdict = {True: "ok       latency: holds", False: "WRONG    latency: does not hold", None: "told     latency"}
+    promised, (low_ms, high_ms) = again.promised, again.outcome.interval_ms
+    change = again.measured_ms / promised.measured_ms - 1
+    budget = "within" if again.within_budget else "over"
     return (
-        f"{outcome[promise.holds]}: {promise.measured_ms:.4g} ms on {promise.target}, "
-        f"{promise.promised.measured_ms:.4g} ms promised on {promise.promised.target} ({change:+.1%}; "
-        f"{low_ms:.4g} to {high_ms:.4g} ms is as promised), {budget} the budget of {promise.promised.budget_ms:.4g} ms"
+        f"{verdict[again.outcome.holds]}: {again.measured_ms:.4g} ms on {again.target}, "
+        f"{promised.measured_ms:.4g} ms promised on {promised.target} ({change:+.1%}; "
+        f"{low_ms:.4g} to {high_ms:.4g} ms is as promised), {budget} the budget of {promised.budget_ms:.4g} ms"
     )
 
 
-def _document(promise: Promise) -> dict[str, object]:
+def _document(again: Remeasured) -> dict[str, object]:
     return {
-        "target": promise.target,
-        "measured_ms": promise.measured_ms,
-        "spread": promise.latency.spread,
-        "samples": promise.latency.samples,
-        "verdict": promise.latency.verdict,
-        "promised_target": promise.promised.target,
-        "promised_ms": promise.promised.measured_ms,
-        "interval_ms": list(promise.interval_ms),
-        "budget_ms": promise.promised.budget_ms,
-        "within_budget": promise.within_budget,
-        "protocol": promise.promised.protocol,
-        "holds": promise.holds,
-        "differs": list(promise.differs),
+        "target": again.target,
+        "measured_ms": again.measured_ms,
+        "spread": again.latency.spread,
+        "samples": again.latency.samples,
+        "verdict": again.latency.verdict,
+        "promised_target": again.promised.target,
+        "promised_ms": again.promised.measured_ms,
+        "interval_ms": list(again.outcome.interval_ms),
+        "budget_ms": again.promised.budget_ms,
+        "within_budget": again.within_budget,
+        "protocol": again.promised.protocol,
+        "holds": again.outcome.holds,
+        "differs": list(again.outcome.differs),
     }

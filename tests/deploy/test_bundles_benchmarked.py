@@ -10,8 +10,9 @@ import pytest
 from deploy.bundle import Bundle
 from deploy.errors import BundleError
 from deploy.manifest import MANIFEST
+from deploy.promise import nearest
 from pipeline.benchmarking import Benchmark, benchmark, document, mlperf_document
-from pipeline.subjects import Question, Subject, _measured_before, find_subjects
+from pipeline.subjects import Question, Subject, find_subjects
 from profilers.errors import FileError
 from profilers.protocol import Protocol
 from profilers.target import Target
@@ -42,7 +43,7 @@ def packed(request: pytest.FixtureRequest) -> Bundle:
 
 def question(target: Target, scratch: Path) -> Question:
     (scratch / "scratch").mkdir(exist_ok=True)
-    return Question(target=target, protocol=BRIEF, scratch=scratch / "scratch", watch=Nobody())
+    return Question(target=target, scratch=scratch / "scratch", watch=Nobody())
 
 
 def subjects(bundle: Path, target: Target, tmp_path: Path) -> list[Subject]:
@@ -74,6 +75,7 @@ def test_every_model_of_the_runtime_is_measured_beside_its_promise(packed: Bundl
 def test_a_promise_for_another_device_is_shown_and_not_judged(packed: Bundle, tmp_path: Path) -> None:
     found = document(measured(packed, packed.folder, tmp_path))
     assert all(each["kept"] is None for each in found["models"])
+    assert all(each["differs"] for each in found["models"])
     assert any("Imaginary 3000" in note for note in found["notes"])
     assert any("promised by the manifest, measured on local:" in note for note in found["notes"])
 
@@ -83,9 +85,9 @@ def test_a_promise_for_this_very_target_comes_before_others(server: Bundle) -> N
     elsewhere = replace(known, target="ssh:pi@board:onnxruntime", measured_ms=9.0)
     here = Target(runtime="onnxruntime", threads=2)
     for target, ms in ((here, known.measured_ms), (replace(here, device="ssh:pi@board", threads=1), 9.0)):
-        promise = _measured_before((elsewhere, known), target, BRIEF)
-        assert promise is not None
-        assert promise.ms == ms
+        found = nearest((elsewhere, known), target)
+        assert found is not None
+        assert found.measured_ms == ms
 
 
 def test_an_accelerator_is_asked_for_its_own_precision_only(android: Bundle, tmp_path: Path) -> None:

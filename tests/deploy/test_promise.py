@@ -1,9 +1,10 @@
-"""`millis verify --measure`: the latency of a bundle beside the one that it promises."""
+"""Promises, and `millis verify --measure`: the latency of a bundle beside the one that it promises."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +13,72 @@ from typer.testing import CliRunner
 
 from deploy.bundle import Bundle
 from deploy.errors import BundleError
-from deploy.promise import Promise, measure_promise
+from deploy.promise import Outcome, Promise, Remeasured, judge, measure_promise
 from latency_tables.table import Latency
 from pipeline.cli.app import app
 from profilers.devices import open_session
+from profilers.protocol import protocol_named
 from profilers.target import Target
 from tests.deploy.conftest import measured
 
 Forge = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
 
-def _promise(measured_ms: float, *, spread: float = 0.01, differs: tuple[str, ...] = ()) -> Promise:
-    latency = Latency(median_ms=measured_ms, spread=spread, samples=10, verdict="steady")
-    promised = measured("onnxruntime", "fp32")  # 0.42 ms, spread 1.2 %, budget 0.5 ms
-    return Promise(
-        promised=promised,
-        target=promised.target,
-        latency=latency,
-        measured_ms=measured_ms,
-        slack=max(0.05, spread + promised.spread),
-        differs=differs,
-    )
+PROMISED = measured("onnxruntime", "fp32")  # median 0.42 ms, spread 1.2 %, budget 0.5 ms
+DEVICE = {"cpu": "A", "threads": "1"}
+
+
+def _judged(median_ms: float, *, spread: float = 0.01, p90_ms: float | None = None, **promised: Any) -> Outcome:
+    latency = Latency(median_ms=median_ms, p90_ms=p90_ms, spread=spread, samples=10, verdict="steady")
+    return judge(replace(Promise.of(replace(PROMISED, device=DEVICE)), **promised), latency, DEVICE, drift=0.05)
 
 
 @pytest.mark.parametrize(("ms", "holds"), [(0.1, True), (0.42, True), (0.44, True), (0.442, False), (0.6, False)])
 def test_a_promise_holds_up_to_its_slack(ms: float, holds: bool) -> None:
-    assert _promise(ms).holds is holds
+    assert _judged(ms).holds is holds
 
 
 def test_what_was_measured_with_a_wide_spread_is_judged_with_it() -> None:
-    assert _promise(0.46, spread=0.2).holds
+    assert _judged(0.46, spread=0.2).holds
 
 
-def test_another_device_neither_holds_nor_breaks_a_promise() -> None:
-    assert _promise(9.9, differs=("cpu A there, B here",)).holds is None
+def test_a_prediction_is_judged_by_its_own_interval() -> None:
+    assert _judged(0.5, interval_ms=(0.3, 0.5)).holds
+    assert _judged(0.43, interval_ms=(0.3, 0.425), spread=0.2).holds is False
+
+
+@pytest.mark.parametrize("device", [DEVICE | {"cpu": "B"}, {"cpu": "A"}, DEVICE | {"governor": "performance"}])
+def test_another_device_neither_holds_nor_breaks_a_promise(device: dict[str, str]) -> None:
+    outcome = _judged(9.9, device=device)
+    assert outcome.holds is None
+    assert len(outcome.differs) == 1
+
+
+def test_the_precision_is_the_file_s_and_makes_no_other_device() -> None:
+    assert _judged(0.42, device=DEVICE | {"precision": "int8"}).differs == ()
+
+
+def test_a_promised_median_is_compared_with_the_median_and_a_p90_with_the_p90() -> None:
+    assert _judged(0.42, p90_ms=0.9).holds
+    final = replace(PROMISED, protocol=protocol_named("final").describe(), device=DEVICE)
+    outcome = judge(
+        Promise.of(final), Latency(median_ms=0.4, p90_ms=0.9, spread=0, samples=9, verdict="steady"), DEVICE, drift=0.05
+    )
+    assert (outcome.found_ms, outcome.holds) == (0.9, False)
+
+
+@pytest.mark.parametrize("statistic", ["mean", None])
+def test_what_was_not_measured_is_not_judged_and_said(statistic: str | None) -> None:
+    outcome = _judged(0.1, statistic=statistic)
+    assert (outcome.holds, outcome.difference) == (None, None)
+    assert outcome.differs == (f"{statistic or 'another protocol'} there, not measured here",)
 
 
 def test_the_budget_is_judged_by_itself() -> None:
-    assert _promise(0.5).within_budget
-    assert not _promise(0.51).within_budget
+    latency = Latency(median_ms=0.5, spread=0, samples=9, verdict="steady")
+    kept = Remeasured(promised=PROMISED, target="", latency=latency, measured_ms=0.5, outcome=_judged(0.5))
+    assert kept.within_budget
+    assert not replace(kept, measured_ms=0.51).within_budget
 
 
 @pytest.fixture
@@ -71,8 +99,8 @@ def here(server: Bundle, forge: Forge) -> Bundle:
 
 def test_on_the_machine_of_the_promise_it_holds(here: Bundle) -> None:
     found = measure_promise(here.folder)
-    assert found.differs == ()
-    assert found.holds
+    assert found.outcome.differs == ()
+    assert found.outcome.holds
     assert found.latency.samples >= 30
 
 
@@ -100,18 +128,27 @@ def test_another_machine_is_told_and_no_failure(server: Bundle) -> None:
     assert ended.exit_code == 0
     assert "told     latency:" in ended.stdout
     assert "not as promised: cpu Imaginary 3000 there, " in ended.stdout
-    assert "not as promised: target local:onnxruntime?precision=int8&threads=2 there, " in ended.stdout
+    assert "not as promised: threads unknown there, 1 here" in ended.stdout
 
 
 def test_the_precision_is_that_of_the_file_whatever_the_target_says(here: Bundle) -> None:
     found = measure_promise(here.folder, Target.parse("local:onnxruntime"))
     assert found.target == "local:onnxruntime?precision=int8"
-    assert found.holds
+    assert found.outcome.holds
 
 
 def test_a_target_of_another_runtime_is_refused(server: Bundle) -> None:
     with pytest.raises(BundleError, match=r"local:litert does not run model-int8\.onnx, which is for onnxruntime"):
         measure_promise(server.folder, Target.parse("local:litert"))
+
+
+@pytest.mark.parametrize(
+    "target", ["ssh:root@example.org:onnxruntime", "adb:onnxruntime", "browser:lan:onnxruntime", "secret.yaml", "words"]
+)
+def test_no_manifest_says_where_to_connect_or_which_file_to_open(target: str, server: Bundle, forge: Forge) -> None:
+    forge(server.folder, lambda document: document["models"][0]["measured"][0].update(target=target))
+    with pytest.raises(BundleError, match=rf"measured on '{target}': give --target to say where to measure$"):
+        measure_promise(server.folder)
 
 
 def test_a_target_without_measuring_is_wrong_usage(server: Bundle) -> None:

@@ -14,12 +14,11 @@ from deploy.variant import Variant
 from latency_tables.calibration import MeasuredNetwork
 from latency_tables.table_file import save_table
 from pipeline.architecture import Architecture
-from pipeline.benchmarking import elsewhere, ratio_of, shape_of
+from pipeline.benchmarking import ratio_of, shape_of
 from pipeline.plan import Plan, TargetPlan
 from pipeline.profiling import compile_job
 from pipeline.space import SearchSpace
 from pipeline.stages import export
-from pipeline.subjects import Promise
 from profilers.artifact import Artifact
 from profilers.environment import Environment
 from profilers.errors import TargetError
@@ -167,6 +166,7 @@ def test_a_run_is_measured_beside_what_its_own_table_predicts(
     assert model["promised"]["ms"] == pytest.approx(predicted.ms)
     assert model["promised"]["interval_ms"] == pytest.approx(predicted.interval_ms(0.9))
     assert model["difference"] == pytest.approx(model["measured_ms"] / predicted.ms - 1)
+    assert model["promised"]["statistic"] == "median"
     assert model["kept"] is None  # the table is of an imaginary device
     assert any("Imaginary 3000" in line for line in model["differs"])
 
@@ -300,10 +300,3 @@ def test_a_ratio_is_of_bursts_in_the_same_round() -> None:
 def test_a_model_that_takes_so_many_times_as_long_has_that_ratio(times_ms: list[float], factor: float) -> None:
     found = ratio_of(measurement([factor * ms for ms in times_ms]), measurement(times_ms))
     assert [found.least, found.median, found.most] == pytest.approx([factor] * 3)
-
-
-def test_a_file_of_another_precision_than_the_target_was_promised_for_the_same_place() -> None:
-    device = {"cpu": "A", "threads": "1", "precision": "int8"}
-    promise = Promise(ms=1.0, low_ms=0.9, high_ms=1.1, source="", device=device)
-    assert elsewhere(promise, Environment(device | {"precision": "fp32"})) == ()
-    assert elsewhere(promise, Environment(device | {"threads": "2"})) == ("threads '1' there, '2' here",)
