@@ -84,6 +84,7 @@ def test_what_is_not_known_is_null_and_never_invented() -> None:
     run = result["performance_run"]
     assert (run["throughput"], run["measured_duration"], run["loadgen_info"], run["start_datetime"]) == (None,) * 4
     assert run["loadgen_latencies"]["result_50.00_percentile_latency_ns"] is None
+    assert (result["min_duration"], result["min_samples"]) == (None, None)
     assert (result["accuracy_run"], result["obtained"]["accuracy"]) == (None, "not evaluated")
 
 
