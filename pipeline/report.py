@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class PrecisionReport:
     test_images: int
     validation_accuracy: float  # on validation_images of the split by which the precision is chosen
     validation_images: int
-    parity_max_abs_difference: float
+    parity_max_abs_difference: float | None  # None where the file gives what is no number
     parity_top1_agreement: float
 
 
@@ -73,7 +74,7 @@ class TargetReport:
     spread: float  # interquartile range of the burst medians, relative to their median
     samples: int
     size_bytes: int
-    parity_max_abs_difference: float
+    parity_max_abs_difference: float | None  # None where the file gives what is no number
     parity_top1_agreement: float
     bundle: str  # relative to the run, the first of `bundles`; empty where none was asked for
     bundles: tuple[str, ...]  # that this target was measured for
@@ -199,6 +200,11 @@ class Report:
     def warning(self) -> str:
         """What the choices of the network give to think of; empty where nothing does."""
         return told_of(self.parameterless) if self.parameterless > DOMINANT else ""
+
+
+def finite(value: float) -> float | None:
+    """None for what JSON cannot hold: no number, or an infinite one."""
+    return value if math.isfinite(value) else None
 
 
 def write_report(report: Report, run: Path) -> None:

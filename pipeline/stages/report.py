@@ -14,7 +14,15 @@ from pipeline.budget import Reach
 from pipeline.collapse import parameterless
 from pipeline.metrics import read_metrics
 from pipeline.plan import TargetPlan
-from pipeline.report import BlockReport, CalibrationPoint, PrecisionReport, Report, TargetReport, write_report
+from pipeline.report import (
+    BlockReport,
+    CalibrationPoint,
+    PrecisionReport,
+    Report,
+    TargetReport,
+    finite,
+    write_report,
+)
 from pipeline.run import Run
 from pipeline.search_task import SearchEpoch, SearchResult
 from pipeline.shipping import Kind
@@ -125,7 +133,7 @@ def _precision(
         test_images=variant.test.images,
         validation_accuracy=variant.validation.top1,
         validation_images=variant.validation.images,
-        parity_max_abs_difference=variant.parity.max_abs_difference,
+        parity_max_abs_difference=finite(variant.parity.max_abs_difference),
         parity_top1_agreement=variant.parity.top1_agreement,
     )
 

@@ -25,6 +25,7 @@ from pipeline.report import (
     TargetReport,
     TrainPoint,
     count,
+    finite,
     percent,
     read_report,
     render_html,
@@ -201,6 +202,14 @@ def report() -> Report:
 def test_a_written_report_reads_back_equal(report: Report, tmp_path: Path) -> None:
     write_report(report, tmp_path)
     assert read_report(tmp_path) == report
+
+
+def test_outputs_that_are_no_numbers_are_null_in_the_json_and_told_on_the_page(report: Report, tmp_path: Path) -> None:
+    assert [finite(value) for value in (0.5, math.nan, math.inf)] == [0.5, None, None]
+    broken = replace(report, targets=tuple(replace(each, parity_max_abs_difference=None) for each in report.targets))
+    write_report(broken, tmp_path)
+    assert read_report(tmp_path) == broken
+    assert "largest difference not a number" in (tmp_path / "report.html").read_text()
 
 
 def test_the_json_holds_what_other_programs_rely_on(report: Report, tmp_path: Path) -> None:
