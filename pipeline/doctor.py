@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError
 from deploy.packagers import PACKAGERS, load_packager
 from profilers.check import Check
 from profilers.devices import Reachable, device_kinds, load_device_kind
+from profilers.errors import MillisError
 from profilers.runtimes import RUNTIMES, installed, runtime_check
 
 
@@ -22,16 +23,19 @@ def reachable_devices() -> tuple[Reachable, ...]:
 
 
 def _packaging(name: str) -> Check:
-    """A bundle needs what writes and checks the files of its runtimes; of several, one is enough."""
-    checks = [_making(runtime) for runtime in load_packager(name).runtimes]
+    """A bundle needs what writes and checks the files of its runtimes, of several one; and what it packs with them."""
+    packager, purpose = load_packager(name), f"export and package {name}"
+    checks = [_making(runtime) for runtime in packager.runtimes]
     able = [check for check in checks if check.ok]
-    told = able or checks
-    return Check(
-        name=f"export and package {name}",
-        ok=bool(able),
-        found=", ".join(dict.fromkeys(check.found for check in told)),
-        mend="" if able else checks[0].mend,
-    )
+    told = ", ".join(dict.fromkeys(check.found for check in able or checks))
+    if not able:
+        return Check(name=purpose, ok=False, found=told, mend=checks[0].mend)
+    try:
+        packager.require()
+    except MillisError as error:
+        lacking, _, mend = str(error).partition(": ")
+        return Check(name=purpose, ok=False, found=lacking, mend=mend or lacking)
+    return Check(name=purpose, ok=True, found=told)
 
 
 def _making(runtime: str) -> Check:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -56,6 +57,13 @@ def test_devices_are_listed_on_a_bare_machine_too() -> None:
     assert found.exit_code == 0
     assert devices[0]["name"] == "local"
     assert "pip install" in devices[0]["problem"]
+
+
+def test_a_page_needs_the_browser_s_runtimes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILLIS_CACHE", str(tmp_path))
+    [web] = [check for check in examine() if check.name == "export and package web"]
+    assert not web.ok
+    assert (web.found, web.mend) == ("the browser's runtimes are not installed", "millis setup browser")
 
 
 def test_what_is_missing_without_a_way_to_mend_it_is_no_check() -> None:
