@@ -32,6 +32,7 @@ from tests.stand_ins.kotlin_compiler import ANDROID_API
 from tests.stand_ins.mediapipe_python import classify
 
 Require = Callable[[str], Path]
+QUALCOMM = SNAPDRAGON | {"soc_manufacturer": "Qualcomm"}  # the same chip, as other phones tell it
 NAMES = ("litert-fp32", "litert-fp16", "litert-int8")
 ASSETS = "app/src/main/assets/millis"
 
@@ -98,6 +99,15 @@ def test_the_readme_repeats_a_phones_measurement(grey: Small, tmp_path: Path) ->
     assert "adb shell taskset c0 /data/local/tmp/benchmark_model --graph=/data/local/tmp/model.tflite --use_x" in readme
 
 
+@pytest.mark.parametrize(("flags", "litert"), [("--use_cpu=true --num_threads=2", True), ("--use_xnnpack=true", False)])
+def test_the_readme_names_the_tool_that_knows_the_flags(flags: str, litert: bool, grey: Small, tmp_path: Path) -> None:
+    measured = candidate(grey.variants["litert-fp32"], ("adb:42:litert", 0.5, SNAPDRAGON | {"flags": flags}))
+    readme = (pack("android", contents(grey, measured), tmp_path).folder / "README.md").read_text()
+    assert f"/data/local/tmp/model.tflite {flags} --warmup" in readme
+    assert ("tensorflow-nightly" in readme) is not litert
+    assert ("\n    adb push benchmark_model /data/local/tmp/benchmark_model\n" in readme) is litert
+
+
 def test_the_readme_says_where_no_phone_was_measured(grey: Small, tmp_path: Path) -> None:
     readme = (_pack(grey, tmp_path).folder / "README.md").read_text()
     assert "`local:litert`, which is no phone" in readme
@@ -121,6 +131,7 @@ def test_an_ai_pack_brings_each_chip_its_fastest_model(grey: Small, tmp_path: Pa
         "model#group_soc_Mediatek_MT6991": other,
     }
     assert "aipack/README.md" in (folder / "README.md").read_text()
+    assert "`GoldenTest.kt`, which opens that file and knows" in (folder / "aipack/README.md").read_text()
     assert verify(folder).complete
 
 
@@ -137,7 +148,10 @@ def test_of_files_as_fast_as_one_another_a_chip_gets_the_smallest(grey: Small, t
     assert f"| `soc_Mediatek_MT6991` | {large_one.precision} | 0.500 ms |" in readme
 
 
-@pytest.mark.parametrize("second", [SNAPDRAGON, {}, {"soc_manufacturer": "not exposed", "soc": "X1"}])
+@pytest.mark.parametrize(
+    "second",
+    [SNAPDRAGON, QUALCOMM, {}, {"soc_manufacturer": "not exposed", "soc": "X1"}],
+)
 def test_one_chip_needs_no_ai_pack(second: dict[str, str], grey: Small, tmp_path: Path) -> None:
     measured = candidate(grey.variants["litert-fp32"], ("adb:a:litert", 0.4, SNAPDRAGON), ("adb:b:litert", 0.5, second))
     folder = pack("android", contents(grey, measured), tmp_path).folder
