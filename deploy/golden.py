@@ -35,6 +35,13 @@ def tolerance(precision: Precision, outputs: np.ndarray) -> float:
     return TOLERANCES[precision] * float(outputs.max() - outputs.min())
 
 
+def require_agreement(found: np.ndarray, expected: np.ndarray, precision: Precision, *, what: str) -> None:
+    """Raise BundleError where outputs differ by more than the tolerance; `what` is the start of its sentence."""
+    difference, allowed = float(abs(found - expected).max()), tolerance(precision, expected)
+    if not difference <= allowed:  # so that a difference that is not a number fails too
+        raise BundleError(f"{what} by {difference:.3g}, {allowed:.3g} allowed")
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities [N, classes]."""
     import numpy as np

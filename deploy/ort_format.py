@@ -17,7 +17,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deploy import golden
-from deploy.errors import BundleError
 from deploy.manifest import Manifest
 from deploy.ort_order import ordered
 from deploy.packager import BundleContents, Files
@@ -76,12 +75,8 @@ def _require_agreement(variant: Variant, ort: Path, images: np.ndarray) -> None:
     runtime = load_runtime(variant.runtime)
     expected = runtime.run(variant.artifact, images)
     found = runtime.run(replace(variant.artifact, path=ort), images)
-    difference = float(abs(found - expected).max())
-    allowed = golden.tolerance(variant.precision, expected)
-    if not difference <= allowed:  # so that a difference that is not a number fails too
-        raise BundleError(
-            f"{ort.name}: differs from {variant.artifact.path.name} by {difference:.3g}, {allowed:.3g} allowed"
-        )
+    what = f"{ort.name}: differs from {variant.artifact.path.name}"
+    golden.require_agreement(found, expected, variant.precision, what=what)
 
 
 def _portable(path: Path) -> bytes:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy import golden
-from deploy.errors import BundleError
 from deploy.manifest import Manifest
 from deploy.packager import BundleContents, Files
 from deploy.tflite_luma import takes_rgb
@@ -43,10 +42,5 @@ def _require_agreement(variant: Variant, data: bytes, contents: BundleContents) 
         path = Path(scratch) / f"{variant.name}.tflite"
         path.write_bytes(data)
         found = runtime.run(replace(variant.artifact, path=path, inputs=(rgb,)), images.repeat(3, axis=1))
-    difference = float(abs(found - expected).max())
-    allowed = golden.tolerance(variant.precision, expected)
-    if not difference <= allowed:  # so that a difference that is not a number fails too
-        raise BundleError(
-            f"{variant.name}: with luma inside it differs from {variant.artifact.path.name} by {difference:.3g}, "
-            f"{allowed:.3g} allowed"
-        )
+    what = f"{variant.name}: with luma inside it differs from {variant.artifact.path.name}"
+    golden.require_agreement(found, expected, variant.precision, what=what)
