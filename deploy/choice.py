@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.variant import Candidate, Verdict
@@ -18,9 +18,9 @@ def choose(candidates: Sequence[Candidate], *, max_accuracy_drop: float) -> tupl
     """A verdict on each candidate of one runtime: those fit to ship, the best first, then the others.
 
     Not fit is what loses more than `max_accuracy_drop` points of validation accuracy against fp32, what is measured
-    slower than fp32 (fp16: by more than SAME), and what gives no numbers. Of the rest the fastest is best, or the
-    smallest file of those that are as fast; where nothing was measured, the smallest of all. Latencies are compared on
-    one device only, the first of those that any candidate was measured on.
+    slower than fp32 (fp16: by more than SAME), what gives no numbers, and what one of its targets cannot run. Of the
+    rest the fastest is best, or the smallest file of those that are as fast; where nothing was measured, the smallest
+    of all. Latencies are compared on one device only, the first of those that any candidate was measured on.
     """
     found = _Comparison.of(candidates, max_accuracy_drop)
     flaws = [found.flaw(candidate) for candidate in candidates]
@@ -56,7 +56,8 @@ class _Comparison:
 
     @staticmethod
     def of(candidates: Sequence[Candidate], max_accuracy_drop: float) -> _Comparison:
-        places = [Target.parse(each.target).place for candidate in candidates for each in candidate.measured[:1]]
+        running = [each for each in candidates if not each.failed]
+        places = [Target.parse(each.target).place for candidate in running for each in candidate.measured[:1]]
         return _Comparison(
             reference=next((each for each in candidates if each.variant.precision == "fp32"), None),
             place=places[0] if places else None,
@@ -80,16 +81,15 @@ class _Comparison:
 
     def flaw(self, candidate: Candidate) -> str:
         """Why a candidate is not shipped; empty where it may be."""
-        parity, flaws = candidate.variant.parity, []
+        parity = candidate.variant.parity
+        flaws = [candidate.failed] if candidate.failed else []
         if parity is not None and not math.isfinite(parity.max_abs_difference):
             flaws.append("gives values that are not numbers")
         lost, ms, fp32_ms = self.points_lost(candidate), self.ms(candidate), self.ms(self.reference)
         if lost is not None and lost > self.max_accuracy_drop:
             allowed = f"{self.max_accuracy_drop:g} are allowed"
             flaws.append(f"loses {lost:.2f} points of validation accuracy against fp32, {allowed}")
-        # Where fp16 is computed as fp32, only chance says which is measured slower.
-        slack = SAME if candidate.variant.precision == "fp16" else 0
-        if ms is not None and fp32_ms is not None and ms > fp32_ms * (1 + slack):
+        if ms is not None and fp32_ms is not None and ms > fp32_ms * (1 + _slack(candidate)):
             flaws.append(f"slower than fp32: {ms:.4g} ms against {fp32_ms:.4g} ms on {self.place}")
         return "; ".join(flaws)
 
@@ -114,6 +114,7 @@ class _Comparison:
         if lost is not None and candidate is not self.reference:
             accuracy = f"{abs(lost):.2f} points of validation accuracy {'below' if lost > 0 else 'above'} fp32"
             facts.append(accuracy if lost else "validation accuracy as fp32")
+        facts += self._slower_elsewhere(candidate)
         return "; ".join(facts)
 
     def _speed(self, candidate: Candidate, fit: Sequence[Candidate]) -> str:
@@ -127,3 +128,19 @@ class _Comparison:
         if fp32_ms is not None and candidate is not self.reference:
             told += f" (fp32: {fp32_ms:.4g} ms)"
         return told
+
+    def _slower_elsewhere(self, candidate: Candidate) -> Iterator[str]:
+        """The other places where a candidate was measured slower than fp32."""
+        fp32 = {} if self.reference is None else _ms_by_place(self.reference)
+        for place, ms in _ms_by_place(candidate).items():
+            if place != self.place and ms > fp32.get(place, math.inf) * (1 + _slack(candidate)):
+                yield f"slower than fp32 on {place}: {ms:.4g} ms against {fp32[place]:.4g} ms"
+
+
+def _ms_by_place(candidate: Candidate) -> dict[Target, float]:
+    return {Target.parse(each.target).place: each.measured_ms for each in candidate.measured}
+
+
+def _slack(candidate: Candidate) -> float:
+    """Where fp16 is computed as fp32, only chance says which is measured slower."""
+    return SAME if candidate.variant.precision == "fp16" else 0

@@ -38,6 +38,7 @@ class Candidate:
 
     variant: Variant
     measured: tuple[Measured, ...] = ()
+    failed: str = ""  # on which of these targets it does not run, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

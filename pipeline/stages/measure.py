@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from latency_tables.table import Latency
+from pipeline.device_trial import DoesNotRunError, Trial
 from pipeline.run import Run
 from pipeline.stage import Stage
 from pipeline.stages.export import Exports, read_exports
@@ -19,7 +20,8 @@ from profilers.protocol import Protocol, protocol_named
 from profilers.sweep import sweep
 from profilers.target import Target
 
-# 1: latency, environment and protocol by target. 2: what of the latency counts. 3: by target and precision
+# 1: latency, environment and protocol by target. 2: what of the latency counts. 3: by target and precision, and what
+#    does not run
 SCHEMA = 3
 
 
@@ -50,12 +52,23 @@ ByPrecision = dict[Precision, MeasuredNetwork]
 
 def read_measured(run: Run) -> dict[str, ByPrecision]:
     """What was measured, by target and precision."""
-    return read_json(_record(run), _Record, kind="record of measurements", schema=SCHEMA).targets
+    return _read(run).targets
+
+
+def read_failures(run: Run) -> dict[str, dict[Precision, str]]:
+    """Why a target does not run a file that was made for it, by target and precision."""
+    failed = _read(run).failed
+    return {target.target: failed.get(target.target, {}) for target in run.plan.targets}
+
+
+def _read(run: Run) -> _Record:
+    return read_json(_record(run), _Record, kind="record of measurements", schema=SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Record:
     targets: dict[str, ByPrecision]
+    failed: dict[str, dict[Precision, str]] = field(default_factory=dict)
 
 
 def _record(run: Run) -> Path:
@@ -74,19 +87,33 @@ def _outputs(run: Run) -> Sequence[Path]:
 def _perform(run: Run) -> None:
     exports = read_exports(run)
     protocol = protocol_named(run.plan.profile.protocol)
-    measured = {target.target: _measured(run, target.parsed, exports, protocol) for target in run.plan.targets}
-    document = {
-        name: {precision: asdict(found) for precision, found in each.items()} for name, each in measured.items()
-    }
-    write_json(_record(run), {"schema": SCHEMA, "targets": document})
+    measured: dict[str, ByPrecision] = {}
+    failed: dict[str, dict[Precision, str]] = {}
+    for target in run.plan.targets:
+        measured[target.target], failed[target.target] = _measured(run, target.parsed, exports, protocol)
+    write_json(_record(run), {"schema": SCHEMA, **asdict(_Record(targets=measured, failed=failed))})
 
 
-def _measured(run: Run, target: Target, exports: Exports, protocol: Protocol) -> ByPrecision:
-    """All precisions in one sweep, each burst beside those of the others: so they can be compared."""
+def _measured(
+    run: Run, target: Target, exports: Exports, protocol: Protocol
+) -> tuple[ByPrecision, dict[Precision, str]]:
+    """All precisions in one sweep, each burst beside those of the others: so they can be compared.
+
+    Also why a file is not among them that the target does not run. Raises DeviceError where that is fp32, with which
+    the others are compared, or the target's own precision.
+    """
     journal = run.folder / "measured" / f"{target.slug}.measurements.jsonl"
-    work = _work(target, exports)
-    found = sweep({str(name): each for name, each in work.items()}, target, protocol, journal, notify=run.watch.note)
-    return {precision: MeasuredNetwork.of(found[precision], protocol) for precision in work}
+    work, failed = _work(target, exports), dict[Precision, str]()
+    trial = Trial(target, {name: each for name, each in work.items() if name not in {"fp32", target.precision}})
+    while True:
+        running = {str(name): each for name, each in work.items() if name not in failed}
+        try:
+            found = sweep(running, target, protocol, journal, notify=run.watch.note, opener=trial.open)
+        except DoesNotRunError as error:
+            failed[error.precision] = error.reason
+            run.watch.note(f"{target}: does not run {error.precision}: {error.reason}; left out")
+        else:
+            return {name: MeasuredNetwork.of(found[name], protocol) for name in work if name in found}, failed
 
 
 def _work(target: Target, exports: Exports) -> Mapping[Precision, Artifact]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deploy.choice import choose, only_of
-from deploy.manifest import Accuracy, Data, Measured, Network
+from deploy.manifest import Accuracy, Calibration, Data, Measured, Network, Refused
 from deploy.packager import BundleContents, Packager
 from deploy.packagers import load_packager, pack
 from deploy.parity import reference_outputs
@@ -21,11 +20,12 @@ from pipeline.run import Run
 from pipeline.shipping import Kind, bundle_kinds, packages_of
 from pipeline.stage import Stage
 from pipeline.stages.export import evenly, read_exports, trained_network
-from pipeline.stages.measure import read_measured
+from pipeline.stages.measure import read_failures, read_measured
 from pipeline.stages.train import read_train_record
 from profilers.errors import MillisError
 from profilers.precision import Precision
 from profilers.runtimes import installed
+from profilers.target import Target
 
 GOLDEN_IMAGES = 8
 
@@ -41,9 +41,7 @@ def verdicts_for(run: Run, packager: Packager) -> tuple[Verdict, ...]:
         _group(run, packager, runtime, [kind.precision for kind in wanted if kind.runtime == runtime])
         for runtime in dict.fromkeys(kind.runtime for kind in wanted)
     ]
-    if packager.single:  # of the best of each runtime the best: on the likeliest device the fastest
-        groups.sort(key=lambda group: _place_and_ms(packager, group))
-    return tuple(verdict for group in groups for verdict in group)
+    return tuple(verdict for group in _fastest_first(packager, groups) for verdict in group)
 
 
 def verdicts_on(run: Run, target: TargetPlan) -> tuple[Verdict, ...]:
@@ -83,24 +81,41 @@ def _group(run: Run, packager: Packager, runtime: str, precisions: Sequence[Prec
     exports = read_exports(run)
     compared = dict.fromkeys((*precisions, "fp32"))
     variants = [each for name in compared if (each := exports.variant(Kind(runtime, name)))]
-    candidates = [Candidate(variant=each, measured=_measured(run, packager, each)) for each in variants]
+    candidates = [_candidate(run, packager, each) for each in variants]
     verdicts = only_of(choose(candidates, max_accuracy_drop=run.plan.max_accuracy_drop), precisions)
     return tuple(each for each in verdicts if each.candidate.variant.precision in packager.precisions)
 
 
-def _measured(run: Run, packager: Packager, variant: Variant) -> tuple[Measured, ...]:
-    """On each target that the bundle is for, the likeliest device first."""
-    known, precision = read_measured(run), variant.precision
-    targets = run.plan.suiting(packager, variant.runtime)
-    return tuple(measured_on(run, each, precision) for each in targets if precision in known[each.target])
+def _candidate(run: Run, packager: Packager, variant: Variant) -> Candidate:
+    """A file with what was found on each target that the bundle is for, the likeliest device first."""
+    targets, precision = run.plan.suiting(packager, variant.runtime), variant.precision
+    known, failed = read_measured(run), read_failures(run)
+    failures = [(each.target, failed[each.target].get(precision)) for each in targets]
+    return Candidate(
+        variant=variant,
+        measured=tuple(measured_on(run, each, precision) for each in targets if precision in known[each.target]),
+        failed="; ".join(f"does not run on {target}: {why}" for target, why in failures if why),
+    )
 
 
-def _place_and_ms(packager: Packager, group: Sequence[Verdict]) -> tuple[float, float]:
-    measured = group[0].candidate.measured
-    if not measured:
-        return math.inf, math.inf
-    kind = measured[0].target.partition(":")[0]
-    return packager.devices.index(kind), measured[0].measured_ms
+def _fastest_first(packager: Packager, groups: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
+    """By the likeliest kind of device that measured the best of each, then by latency on one that measured them all."""
+    times = [_ms_by_device(group) for group in groups]
+    shared = [device for each in times for device in each if all(device in other for other in times)]
+
+    def merit(which: int) -> tuple[int, float]:
+        kinds = [packager.devices.index(device.partition(":")[0]) for device in times[which]]
+        return min(kinds, default=len(packager.devices)), times[which][shared[0]] if shared else 0
+
+    return [groups[which] for which in sorted(range(len(groups)), key=merit)]
+
+
+def _ms_by_device(group: Sequence[Verdict]) -> dict[str, float]:
+    """Of the best of a group. Where a device measured it with several settings, those count that were named first."""
+    found: dict[str, float] = {}
+    for measured in (each for verdict in group[:1] for each in verdict.candidate.measured):
+        found.setdefault(Target.parse(measured.target).device, measured.measured_ms)
+    return found
 
 
 def contents_for(run: Run, packager: Packager) -> BundleContents:
@@ -128,9 +143,28 @@ def contents_for(run: Run, packager: Packager) -> BundleContents:
         data=Data(
             name=run.plan.data,
             description=f"{len(run.data.weights)} images to train on, {len(run.data.test)} to test on",
-            licence="see the source of the data set",
+            licence=run.data.licence,
         ),
+        refused=refused_for(run, packager),
+        calibration=_calibration(run, verdicts),
     )
+
+
+def refused_for(run: Run, packager: Packager) -> tuple[Refused, ...]:
+    """What a bundle would have chosen among, had its converter not refused."""
+    reasons = read_exports(run).refused
+    return tuple(
+        Refused(runtime=kind.runtime, precision=kind.precision, reason=reasons[kind.name])
+        for kind in bundle_kinds(run.plan, packager)
+        if kind.name in reasons
+    )
+
+
+def _calibration(run: Run, verdicts: Iterable[Verdict]) -> Calibration | None:
+    if all(verdict.candidate.variant.precision != "int8" for verdict in verdicts):
+        return None
+    told = "of those that the weights were trained on, spread evenly over them"
+    return Calibration(images=read_exports(run).calibration_images, description=told)
 
 
 def _versions(runtimes: Iterable[str]) -> dict[str, str]:

@@ -133,6 +133,22 @@ def test_the_first_device_decides() -> None:
     assert told(found)[0] == ("int8", True)
 
 
+def test_where_another_device_was_slower_than_with_fp32_the_reason_says_so() -> None:
+    found = choose([candidate("fp32", 0.4, 0.1), candidate("int8", 0.3, 0.9)], max_accuracy_drop=0.5)
+    assert found[0].reason.endswith("; slower than fp32 on adb:PHONE:litert: 0.9 ms against 0.1 ms")
+    quicker = choose([candidate("fp32", 0.4, 0.9), candidate("int8", 0.3, 0.1)], max_accuracy_drop=0.5)
+    assert all("slower" not in each.reason for each in quicker)
+
+
+def test_what_one_of_its_devices_does_not_run_is_not_shipped_and_decides_nothing() -> None:
+    failed = replace(candidate("int8"), failed="does not run on local:litert: no such op")
+    elsewhere = replace(failed, measured=(measured(0.1, "int8", "adb:PHONE:litert"),))
+    found = choose([elsewhere, candidate("fp32", 0.4, 0.5)], max_accuracy_drop=0.5)
+    assert told(found) == [("fp32", True), ("int8", False)]
+    assert reason_of(found, "int8") == "does not run on local:litert: no such op"
+    assert "0.4 ms on local:litert" in found[0].reason
+
+
 def test_accuracies_on_other_images_are_not_compared() -> None:
     other = candidate("int8", 0.1)
     fewer = replace(other.variant, validation=Accuracy.of(correct=9, images=10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.errors import PackagerError
-from deploy.manifest import Accuracy
+from deploy.manifest import Accuracy, Refused
 from deploy.packagers import load_packager
 from deploy.parity import Parity
 from deploy.variant import Variant, Verdict
@@ -24,7 +25,7 @@ from pipeline.shipping import Kind, answers_of, bundle_kinds, kinds_of, require_
 from pipeline.space import SearchSpace
 from pipeline.stages.export import Exports
 from pipeline.stages.measure import MeasuredNetwork
-from pipeline.stages.package import verdicts_for, verdicts_on
+from pipeline.stages.package import refused_for, verdicts_for, verdicts_on
 from pipeline.stages.report import _precisions
 from profilers.artifact import Artifact
 from profilers.errors import DeviceError
@@ -206,6 +207,42 @@ def test_boards_get_a_file_of_each_runtime_the_main_one_first(exported: Callable
     run = exported({"local:litert": LITERT, "local:onnxruntime": ONNX}, "linux")
     shipped = [name for name, is_shipped in told(verdicts_for(run, load_packager("linux"))) if is_shipped]
     assert shipped[0] == "litert-int8" and "onnxruntime-fp32" in shipped
+
+
+def test_boards_get_the_faster_runtime_first_by_what_one_device_measured(exported: Callable[..., Run]) -> None:
+    faster = ONNX | {"onnxruntime-fp32": (0.1, 900)}
+    run = exported({"local:litert": LITERT, "local:onnxruntime": faster}, "linux")
+    assert told(verdicts_for(run, load_packager("linux")))[0] == ("onnxruntime-fp32", True)
+    boards: dict[str, Found] = {"ssh:a:litert": LITERT, "ssh:b:litert": LITERT, "ssh:b:onnxruntime": ONNX}
+    slower = boards | {"ssh:b:litert": {name: (9 * ms, right) for name, (ms, right) in LITERT.items()}}
+    firsts = [told(verdicts_for(exported(each, "linux"), load_packager("linux")))[0] for each in (boards, slower)]
+    assert firsts == [("litert-int8", True), ("onnxruntime-fp32", True)]
+
+
+def test_runtimes_that_no_device_measured_both_keep_their_order(exported: Callable[..., Run]) -> None:
+    run = exported({"ssh:a:litert": LITERT, "ssh:b:onnxruntime": ONNX | {"onnxruntime-fp32": (0.1, 900)}}, "linux")
+    assert told(verdicts_for(run, load_packager("linux")))[0] == ("litert-int8", True)
+
+
+def test_a_file_that_a_target_does_not_run_is_left_out_of_its_bundles(exported: Callable[..., Run]) -> None:
+    only_fp32 = {"litert-fp32": LITERT["litert-fp32"]}
+    run = exported({"adb:PHONE:litert": only_fp32, "local:litert": LITERT}, "android")
+    _edit(run.folder / "measured" / "measured.json", failed={"adb:PHONE:litert": {"int8": "no such op"}})
+    verdicts = verdicts_for(run, load_packager("android"))
+    assert told(verdicts)[0] == ("litert-fp32", True) and ("litert-int8", False) in told(verdicts)
+    assert verdicts[-1].reason.startswith("does not run on adb:PHONE:litert: no such op")
+
+
+def test_what_a_converter_refused_is_told_to_the_bundles_that_would_have_had_it(exported: Callable[..., Run]) -> None:
+    run = exported({"local:litert": LITERT, "local:onnxruntime": ONNX}, "android", "server-cpu")
+    _edit(run.folder / "artifacts" / "exports.json", refused={"onnxruntime-int8": "no such op"})
+    refused = Refused(runtime="onnxruntime", precision="int8", reason="no such op")
+    assert refused_for(run, load_packager("server-cpu")) == (refused,)
+    assert refused_for(run, load_packager("android")) == ()
+
+
+def _edit(path: Path, **changes: object) -> None:
+    write_json(path, json.loads(path.read_text()) | changes)
 
 
 def test_a_page_gets_the_faster_runtime(exported: Callable[..., Run]) -> None:
