@@ -55,11 +55,11 @@ def sweep(
         rounds = _Rounds(models, _sentinel(work), protocol, journal, on_progress, notify, sleep)
         waits: Iterator[float] | None = None
         while rounds.next() is not None:
-            sessions, bursts = journal.sessions, len(journal.entries)
+            sessions, bursts = journal.sessions, _timed(journal)
             try:
                 _measure(rounds, target, opener, notify)
             except DeviceLostError as error:
-                if len(journal.entries) > bursts or (waits is None and journal.sessions > sessions):
+                if _timed(journal) > bursts or (waits is None and journal.sessions > sessions):
                     waits = iter(_PATIENCE_SECONDS)
                 _wait(error, next(waits or iter(()), None), notify, sleep)
         known = journal.measurements()
@@ -73,6 +73,11 @@ def _measure(rounds: _Rounds, target: Target, opener: Opener, notify: Notify) ->
         rounds.run(session)
     finally:
         session.close()
+
+
+def _timed(journal: Journal) -> int:
+    """Bursts but those of the sentinel: it runs also where a model ends every timing process."""
+    return sum(entry.key is not None for entry in journal.entries)
 
 
 def _wait(error: DeviceLostError, seconds: float | None, notify: Notify, sleep: Callable[[float], None]) -> None:

@@ -249,6 +249,19 @@ def test_a_board_that_stays_away_is_asked_for_less_and_less_often_then_given_up(
     assert notes[1] == "the cable came loose; trying again in 2 s"
 
 
+def test_a_model_that_ends_every_timing_process_is_given_up_though_the_sentinel_runs(journal: Path) -> None:
+    class Crashing(Board):
+        def burst(self, artifact: Artifact, protocol: Protocol, round: int) -> Burst:
+            if artifact.sha256 == "e":
+                raise DeviceLostError("ended by signal 11")
+            return super().burst(artifact, protocol, round)
+
+    board, slept = Crashing(), list[float]()
+    with pytest.raises(DeviceLostError, match="ended by signal 11"):
+        sweep(WORK, TARGET, PROTOCOL, journal, opener=board.open, sleep=slept.append)
+    assert slept[-1] == max(slept) and len(slept) < 20
+
+
 def test_a_board_that_was_never_there_is_not_waited_for(journal: Path) -> None:
     def refuse(target: Target, _notify: Notify) -> Board:
         raise DeviceLostError(f"{target} is not connected")
