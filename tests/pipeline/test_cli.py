@@ -87,6 +87,11 @@ def test_every_command_has_help(command: str, millis: Millis) -> None:
     assert ended.exit_code == 0 and "Usage: " in ended.stdout
 
 
+def test_export_says_that_earlier_bundles_go(millis: Millis) -> None:
+    told = " ".join(millis("export", "--help").stdout.replace("│", " ").split())
+    assert "earlier ones that are not named are deleted" in told
+
+
 @pytest.mark.parametrize(
     "words",
     [

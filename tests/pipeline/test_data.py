@@ -128,6 +128,7 @@ def test_splits_that_share_an_image_are_refused() -> None:
             shape=split.shape,
             normalisation=UNIT,
             augment=Augment(),
+            licence="",
             **dict.fromkeys(names, split),
         )
 

@@ -207,6 +207,13 @@ def test_the_bundles_of_a_run_are_whole(finished: Path, millis: Millis) -> None:
         assert found["complete"] and all(check["done"] for check in found["checks"])
 
 
+def test_a_bundle_of_a_run_names_the_licence_of_its_images_and_what_int8_was_calibrated_on(finished: Path) -> None:
+    manifest = json.loads((finished / "run" / "bundles" / "server-cpu" / "manifest.json").read_text())
+    assert manifest["data"]["licence"].startswith("CC BY 4.0")
+    assert manifest["calibration"]["images"] == 128 and "trained on" in manifest["calibration"]["description"]
+    assert manifest["refused"] == []
+
+
 def test_a_finished_run_is_not_done_again(finished: Path, millis: Millis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(finished)
     before = everything(finished / "run")
