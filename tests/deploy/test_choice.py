@@ -179,10 +179,12 @@ def test_whatever_was_measured_the_choice_keeps_its_rules(found: list[tuple[floa
     assert [each.shipped for each in verdicts] == sorted((each.shipped for each in verdicts), reverse=True)
     assert all(each.reason for each in verdicts)
     by_name = dict(zip(NAMES, found, strict=True))
-    shipped = [by_name[each.candidate.variant.precision] for each in verdicts if each.shipped]
-    for ms, correct, _ in shipped:
-        assert ms <= fp32_ms and 100 * (fp32_correct - correct) / IMAGES <= allowed
-    assert shipped[0][0] <= min(ms for ms, _, _ in shipped) * (1 + SAME)
+    shipped = [each.candidate.variant.precision for each in verdicts if each.shipped]
+    for name in shipped:
+        ms, correct, _ = by_name[name]
+        assert ms <= fp32_ms * (1 + SAME if name == "fp16" else 1)
+        assert 100 * (fp32_correct - correct) / IMAGES <= allowed
+    assert by_name[shipped[0]][0] <= min(by_name[name][0] for name in shipped) * (1 + SAME)
 
 
 def test_every_flaw_is_told() -> None:
