@@ -118,7 +118,7 @@ class _GatedOutput(torch.autograd.Function):
                 output if j == ctx.active else module(x)  # type: ignore[attr-defined]
                 for j, module in enumerate(ctx.modules)  # type: ignore[attr-defined]
             )
-            gate_grads = torch.stack([(o * grad).sum(dtype=torch.float32) for o in outputs])
+            gate_grads = torch.stack([(o * grad).sum(dtype=ctx.dtype) for o in outputs])
         return grad, gate_grads.to(ctx.dtype), None, None, None  # type: ignore[attr-defined]
 
 
