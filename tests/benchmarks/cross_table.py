@@ -5,7 +5,8 @@
 The devices are this machine and an ARM board that qemu emulates, reached over ssh, both with LiteRT. The board's table
 is the one in latency_tables/data/; this machine's is measured first. All else of the two runs is the same: seed, data,
 settings. Budgets are in milliseconds, or shares of the way from the fastest to the slowest network, for each device its
-own: LiteRT's 7x7 kernels stretch that way here. At the end both networks are measured on both devices, interleaved. The result is printed and saved under tests/benchmarks/results/.
+own: LiteRT's 7x7 kernels stretch that way here. At the end both networks are measured on both devices, interleaved. The
+result is printed and saved under tests/benchmarks/results/.
 """
 
 from __future__ import annotations
