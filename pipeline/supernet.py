@@ -118,8 +118,8 @@ class _GatedOutput(torch.autograd.Function):
                 output if j == ctx.active else module(x)  # type: ignore[attr-defined]
                 for j, module in enumerate(ctx.modules)  # type: ignore[attr-defined]
             )
-            gate_grads = torch.stack([(o * grad).sum(dtype=ctx.dtype) for o in outputs])
-        return grad, gate_grads.to(ctx.dtype), None, None, None  # type: ignore[attr-defined]
+            gate_grads = torch.stack([(o * grad).sum(dtype=ctx.dtype) for o in outputs])  # type: ignore[attr-defined]
+        return grad, gate_grads, None, None, None
 
 
 @contextmanager
