@@ -25,6 +25,7 @@ from pipeline.plotting import (
     WIDTH,
     beside,
     error_bands,
+    lay_out,
     limits,
 )
 from pipeline.report import Report, TargetReport, TrainPoint, signed_percent, significant
@@ -185,6 +186,7 @@ def _shade_warmup(panels: Iterable[Axes], points: Sequence[SearchEpoch]) -> None
 def _svg(figure: Figure, name: str, title: str) -> str:
     """The figure as an `<svg>` element: identifiers of its own, colours of the page's theme."""
     buffer = io.StringIO()
+    lay_out(figure)
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     text = buffer.getvalue()
     text = text[text.index("<svg ") :]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
+from matplotlib.transforms import Bbox
 
 from pipeline.report import signed_percent
 from profilers.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase, SubFigure
 
 # Role -> (colour on white, colour on black). The hues are Okabe and Ito's, which the colour-blind can tell apart.
 PALETTE = {
@@ -99,14 +99,22 @@ def write_picture(figure: Figure, path: Path) -> None:
     nothing = ("Creator", "Date", "Format", "Type") if kind == "svg" else ("Software",)
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
+        lay_out(figure)
         figure.savefig(buffer, format=kind, dpi=200, facecolor="white", metadata=dict.fromkeys(nothing))
-    drawn = buffer.getvalue()
-    write_atomic(path, _numbered(drawn.decode()) if kind == "svg" else drawn)
+    write_atomic(path, buffer.getvalue())
 
 
-def _numbered(svg: str) -> str:
-    """Identifiers by order; they are made of the last digits of the layout, which differ from run to run."""
-    identifiers = dict.fromkeys(re.findall(r'id="([mp][0-9a-f]{10})"', svg))
-    for number, identifier in enumerate(identifiers):
-        svg = svg.replace(identifier, f"shape{number}")
-    return svg
+def lay_out(figure: Figure) -> None:
+    """Place everything for good, to nine decimals: the solver's last digits differ from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in _parts(figure):
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(9) + 0.0)  # no -0.0
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position().get_points().round(9)))
+
+
+def _parts(figure: FigureBase) -> Iterator[SubFigure]:
+    for part in figure.subfigs:
+        yield part
+        yield from _parts(part)
