@@ -30,7 +30,7 @@ class Moment:
     """Where a search stands when it takes a step."""
 
     seed: int
-    step: int  # weight steps, this one included
+    step: int  # steps of the search, this one included
     steps: int  # of the whole search
     architecture_step: int  # steps of alpha, this one's included
     warming_up: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,20 +11,13 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
-from pipeline.bilevel import second_order
+from pipeline.bilevel import Loss, second_order
 from pipeline.cell_supernet import CellSupernet
 from pipeline.derivation import LogProbability
 from pipeline.edges import Edges
-from pipeline.learned import (
-    Learned,
-    Moment,
-    SplitName,
-    alpha_of,
-    choice_optimizer_of,
-    weight_optimizer_of,
-)
+from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, weight_optimizer_of
 from pipeline.search_task import SearchTask
-from pipeline.searcher import Alternation, Batch, Outcome
+from pipeline.searcher import Alternation, Batch, Judged, Outcome
 from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 Proposal = Callable[[Alpha, Moment, SplitName], Tensor]
@@ -71,16 +64,18 @@ class Mixture:
     def propose(self, moment: Moment, split: SplitName) -> Tensor:
         return self._shared(self.proposal(self.alpha, moment, split))
 
-    def step(self, moment: Moment, train: Batch, validation: Batch | None) -> Outcome:
+    def step(self, moment: Moment, train: Batch | None, validation: Batch | None) -> Outcome:
         """Alpha, on images that the weights never see; then the weights."""
-        if self.alternation == "together":
-            return self._step_together(moment, *train)
-        judged = None if validation is None else (self._step_choices(moment, train, validation), validation[1])
-        images, labels = train
-        logits = self.mixed(images, self.propose(moment, "weights").detach())
-        loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
-        self.learned.step_weights(loss, moment)
-        return Outcome.of(loss, (logits, labels) if moment.warming_up else judged)
+        loss: Tensor | None = None
+        judged: Judged | None = None
+        if validation is not None:
+            judged = self._step_choices(moment, train, validation), validation[1]
+        if train is not None and self.alternation == "together":
+            loss, judged = self._step_together(moment, *train)
+        elif train is not None:
+            loss, logits = self._step_weights(moment, *train)
+            judged = (logits, train[1]) if moment.warming_up else judged
+        return Outcome.of(loss, judged)
 
     def mixed(self, images: Tensor, mixture: Tensor) -> Tensor:
         """Logits of the mixture [L, K] of all candidates; with edges each row sums to the share of its edge."""
@@ -106,8 +101,15 @@ class Mixture:
     def _shared(self, rows: Tensor) -> Tensor:
         return rows if self.edges is None else rows * self.edges.shares()[:, None]
 
-    def _step_choices(self, moment: Moment, train: Batch, validation: Batch) -> Tensor:
-        """Returns the logits of the mixture on the validation batch."""
+    def _step_weights(self, moment: Moment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the loss and the logits."""
+        logits = self.mixed(images, self.propose(moment, "weights").detach())
+        loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
+        self.learned.step_weights(loss, moment)
+        return loss, logits
+
+    def _step_choices(self, moment: Moment, train: Batch | None, validation: Batch) -> Tensor:
+        """Returns the logits of the mixture on the validation batch; of second order where there is one to train on."""
         told: list[Tensor] = []
 
         def judged() -> Tensor:
@@ -116,22 +118,24 @@ class Mixture:
             told.append(logits.detach())
             return moment.with_latency(cross_entropy(logits, validation[1]), mixture)
 
-        choices = list(self.learned.choices.values())
-        if moment.settings.order == "second":
-
-            def learnt() -> Tensor:
-                logits = self.mixed(train[0], self.propose(moment, "architecture"))
-                return cross_entropy(logits, train[1], label_smoothing=moment.settings.label_smoothing)
-
-            gradients = second_order(self.supernet, choices, self.learned.weight_optimizer, learnt, judged)
-        else:
-            with frozen_statistics(self.supernet), frozen_weights(self.supernet):
-                gradients = torch.autograd.grad(judged(), choices)
-        self.learned.step_choices(gradients, moment)
+        self.learned.step_choices(self._choice_gradients(moment, train, judged), moment)
         return told[0]
 
-    def _step_together(self, moment: Moment, images: Tensor, labels: Tensor) -> Outcome:
-        """Weights and alpha down one loss of the same images; accuracy is on these too."""
+    def _choice_gradients(self, moment: Moment, train: Batch | None, judged: Loss) -> Sequence[Tensor]:
+        choices = list(self.learned.choices.values())
+        if moment.settings.order == "first" or train is None:
+            with frozen_statistics(self.supernet), frozen_weights(self.supernet):
+                return torch.autograd.grad(judged(), choices)
+        images, labels = train
+
+        def learnt() -> Tensor:
+            logits = self.mixed(images, self.propose(moment, "architecture"))
+            return cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
+
+        return second_order(self.supernet, choices, self.learned.weight_optimizer, learnt, judged)
+
+    def _step_together(self, moment: Moment, images: Tensor, labels: Tensor) -> tuple[Tensor, Judged]:
+        """Weights and alpha down one loss of the same images; returns its cross entropy and what is judged."""
         mixture = self.propose(moment, "weights")
         logits = self.mixed(images, mixture.detach() if moment.warming_up else mixture)
         loss = entropy = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
@@ -142,7 +146,12 @@ class Mixture:
         gradients = [choice.grad for choice in self.learned.choices.values() if choice.grad is not None]
         if gradients:
             self.learned.step_choices(gradients, moment)
-        return Outcome.of(entropy, (logits, labels))
+        return entropy, (logits, labels)
+
+
+def softmax(alpha: Alpha, _moment: Moment, _split: SplitName) -> Tensor:
+    """The proposal of DARTS (arXiv:1806.09055): the same in every step."""
+    return alpha.probability()
 
 
 def relaxed_sample(alpha: Alpha, temperature: float, random: torch.Generator) -> Tensor:

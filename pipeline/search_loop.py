@@ -24,8 +24,9 @@ from pipeline.data.splits import Augment, Split
 from pipeline.derivation import derive
 from pipeline.latency_loss import LatencyLoss
 from pipeline.learned import Moment, SplitName
+from pipeline.schedule import Schedule
 from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchError, SearchResult, SearchTask
-from pipeline.searcher import Alternation, Batch, Outcome, Searcher
+from pipeline.searcher import Batch, Outcome, Searcher
 from pipeline.training import learning_rate_at
 from profilers.errors import FileError
 
@@ -67,41 +68,6 @@ class GradientSearch:
         return loop.searcher.derived(architecture)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """Which step does what; steps count weight updates from 1."""
-
-    per_epoch: int
-    steps: int
-    warmup_steps: int
-    inner_steps: int
-    choices_first: bool
-
-    @staticmethod
-    def of(task: SearchTask, alternation: Alternation) -> Schedule:
-        settings = task.settings
-        per_epoch = step_count(task.data.weights, settings.batch_size)
-        return Schedule(
-            per_epoch=per_epoch,
-            steps=settings.epochs * per_epoch,
-            warmup_steps=settings.warmup_epochs * per_epoch,
-            inner_steps=1 if alternation == "together" else settings.inner_steps,
-            choices_first=alternation == "choices first",
-        )
-
-    @property
-    def architecture_steps(self) -> float:
-        return (self.steps - self.warmup_steps) / self.inner_steps
-
-    def is_warmup(self, step: int) -> bool:
-        return step <= self.warmup_steps
-
-    def is_architecture_step(self, step: int) -> bool:
-        """Alpha takes one step for each `inner_steps` of the weights: before the first of them, or after the last."""
-        since = step - self.warmup_steps
-        return since > 0 and (since - self.choices_first) % self.inner_steps == 0
-
-
 @dataclass(slots=True)
 class _Sums:
     """What an epoch adds up to."""
@@ -112,8 +78,9 @@ class _Sums:
     judged: int = 0
 
     def add(self, outcome: Outcome) -> None:
-        self.loss += outcome.loss
-        self.steps += 1
+        if outcome.loss is not None:
+            self.loss += outcome.loss
+            self.steps += 1
         self.correct += outcome.correct
         self.judged += outcome.judged
 
@@ -162,7 +129,7 @@ class SearchLoop:
             except SearchError:
                 self._keep_good()
                 raise
-            epoch_ends = self.step % self.schedule.per_epoch == 0
+            epoch_ends = self.schedule.place(self.step)[1] == 0
             if epoch_ends:
                 on_epoch(self.finish_epoch())  # before the checkpoint: told twice is better than never told
             if epoch_ends or clock() - saved > CHECKPOINT_EVERY_S:
@@ -173,7 +140,7 @@ class SearchLoop:
         """Training and validation batches without end, from where the search stands."""
         data = self.task.data
         return (
-            _endless(self.task, data.weights, "weights", self.step, data.augment),
+            _endless(self.task, data.weights, "weights", self.weight_step, data.augment),
             _endless(self.task, data.architecture, "architecture", self.architecture_step, None),
         )
 
@@ -182,15 +149,23 @@ class SearchLoop:
         self.step += 1
         decides = self.schedule.is_architecture_step(self.step)
         self.architecture_step += decides
+        self._set_learning_rate()
+        train = None if self.schedule.is_alone(self.step) else next(training)
+        apart = decides and self.searcher.alternation != "together"
+        self.sums.add(self.searcher.step(self.moment, train, next(validation) if apart else None))
+
+    @property
+    def weight_step(self) -> int:
+        """How many of the steps were the weights'."""
+        return self.step - self.architecture_step if self.schedule.alone else self.step
+
+    def _set_learning_rate(self) -> None:
         settings = self.task.settings
         rate = learning_rate_at(
-            self.step - 1, self.schedule.steps, 0, settings.learning_rate, settings.learning_rate_end
+            self.weight_step - 1, self.schedule.weight_steps, 0, settings.learning_rate, settings.learning_rate_end
         )
         for group in self.searcher.learned.weight_optimizer.param_groups:
             group["lr"] = rate
-        apart = decides and self.searcher.alternation != "together"
-        outcome = self.searcher.step(self.moment, next(training), next(validation) if apart else None)
-        self.sums.add(outcome)
 
     @property
     def moment(self) -> Moment:
@@ -200,7 +175,7 @@ class SearchLoop:
             steps=self.schedule.steps,
             architecture_step=self.architecture_step,
             warming_up=self.schedule.is_warmup(self.step),
-            progress=(max(self.step - 1, 0) // self.schedule.per_epoch) / self.task.settings.epochs,
+            progress=self.schedule.place(max(self.step - 1, 0))[0] / self.schedule.epochs,
             settings=self.task.settings,
             latency=self.latency,
             kept_step=self.kept_steps[self._last_is_bad],
@@ -212,7 +187,7 @@ class SearchLoop:
         expected_ms = self.latency.expected_ms(self.searcher.distribution().detach()).tolist()
         derived = derive(self.task.space, self.searcher.log_probability(), self.task.goals)
         return SearchEpoch(
-            epoch=self.step // self.schedule.per_epoch,
+            epoch=self.schedule.place(self.step)[0],
             phase="warmup" if self.schedule.is_warmup(self.step) else "search",
             loss=sums.loss / max(sums.steps, 1),
             accuracy=sums.correct / max(sums.judged, 1),

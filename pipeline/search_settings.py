@@ -63,12 +63,13 @@ OWN: dict[str, dict[str, Any]] = {
         "weight_decay": 1e-4,
         "alpha_learning_rate": 0.01,
         "alpha_weight_decay": 5e-4,
-        "inner_steps": 4,
         "latency_loss": "power",
         "temperature": 5.0,
         "temperature_end": 5.0 * 0.956**90,
     },
 }
+# Why a strategy has no `inner_steps`.
+_NO_INNER_STEPS = {"fbnet": "takes turns pass by pass", "snas": "steps weights and choices together"}
 # The exponent of a latency loss, where a search leaves it out.
 _POWERS: dict[LatencyForm, float] = {"mul#log": 0.3, "power": 0.6}
 
@@ -110,7 +111,7 @@ class SearchSettings:
     label_smoothing: float = _OWN
     alpha_learning_rate: float = _OWN
     alpha_weight_decay: float = _OWN
-    inner_steps: int = _OWN  # weight steps for each step of alpha
+    inner_steps: int = _OWN  # weight steps for each step of alpha, where they take turns step by step
     latency_loss: LatencyForm = _OWN
     latency_unit: Literal["us", "ms"] = "us"  # whose logarithm mul#log and power take
     latency_scale: float = 0.2  # a of mul#log and power
@@ -133,13 +134,10 @@ class SearchSettings:
                 self._fill(name, value)
         self._fill("latency_power", _POWERS.get(self.latency_loss, 1.0))
         self._check_numbers()
+        self._check_strategy()
         self._fill("warmup_epochs", min(self.epochs - 1, self.epochs * own["warmup_epochs"] // own["epochs"]))
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(f"warmup_epochs={self.warmup_epochs} must lie in 0..{self.epochs - 1}, below epochs")
-        if self.order == "second" and self.strategy not in {"darts", "pc-darts"}:
-            raise ValueError(f"order=second is for darts and pc-darts, not for {self.strategy}")
-        if self.compute == "bf16" and self.strategy != "proxyless":
-            raise ValueError(f"compute=bf16 is for proxyless, not for {self.strategy}: mixtures take longer in it")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing={self.label_smoothing} must lie in 0..1, 1 excluded")
 
@@ -150,6 +148,16 @@ class SearchSettings:
         for name in _NOT_BELOW_ZERO:
             if not 0 <= getattr(self, name) < inf:
                 raise ValueError(f"{name}={getattr(self, name)} must be a number not below 0")
+
+    def _check_strategy(self) -> None:
+        if self.order == "second" and self.strategy not in {"darts", "pc-darts"}:
+            raise ValueError(f"order=second is for darts and pc-darts, not for {self.strategy}")
+        if self.compute == "bf16" and self.strategy != "proxyless":
+            raise ValueError(f"compute=bf16 is for proxyless, not for {self.strategy}: mixtures take longer in it")
+        if self.inner_steps > 1 and self.strategy in _NO_INNER_STEPS:
+            raise ValueError(
+                f"inner_steps={self.inner_steps} is not for {self.strategy}, which {_NO_INNER_STEPS[self.strategy]}"
+            )
 
     def _fill(self, name: str, value: object) -> None:
         if getattr(self, name) is None:

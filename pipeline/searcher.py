@@ -11,29 +11,31 @@ from pipeline.architecture import Architecture
 from pipeline.derivation import LogProbability
 from pipeline.learned import Learned, Moment, SplitName
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]  # images and labels
+Judged = tuple[Tensor, Tensor]  # logits and labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a step gave: the loss of the weights, and how many of the images that it is judged by it got right."""
 
-    loss: float
+    loss: float | None  # None where the weights took no step
     correct: int = 0
     judged: int = 0
 
     @staticmethod
-    def of(loss: Tensor, judged: tuple[Tensor, Tensor] | None) -> Outcome:
-        """`judged` are logits and labels, None where this step is not to be judged."""
+    def of(loss: Tensor | None, judged: Judged | None) -> Outcome:
+        """`judged` is None where this step is not to be judged."""
+        told = None if loss is None else float(loss.detach())
         if judged is None:
-            return Outcome(loss=float(loss.detach()))
+            return Outcome(loss=told)
         logits, labels = judged
-        correct = int((logits.argmax(1) == labels).sum())
-        return Outcome(loss=float(loss.detach()), correct=correct, judged=len(labels))
+        return Outcome(loss=told, correct=int((logits.argmax(1) == labels).sum()), judged=len(labels))
 
 
-# When alpha takes a step: before or after the weights do, on images that they never see; or with them, on theirs.
-Alternation = Literal["choices first", "weights first", "together"]
+# When alpha takes a step: before or after the weights do, on images that they never see; with them, on theirs; or
+# alone, going over all those images each time the weights have gone over all of theirs.
+Alternation = Literal["choices first", "weights first", "together", "by pass"]
 
 
 class Searcher(Protocol):
@@ -45,10 +47,11 @@ class Searcher(Protocol):
     def propose(self, moment: Moment, split: SplitName) -> Tensor:
         """The mixture that a step on that split computes, or draws its path from: [L, K], rows summing to one."""
 
-    def step(self, moment: Moment, train: Batch, validation: Batch | None) -> Outcome:
-        """One step of the weights on `train`; of alpha too where there is a `validation` batch.
+    def step(self, moment: Moment, train: Batch | None, validation: Batch | None) -> Outcome:
+        """One step of the weights where there is a batch to `train` on, of alpha where there is one of `validation`.
 
-        Where both step together there is never one. Raises SearchError where loss or gradients are no numbers.
+        There is one of them at least, and where both step together it is the former alone. Raises SearchError where
+        loss or gradients are no numbers.
         """
 
     def distribution(self) -> Tensor:

@@ -6,21 +6,14 @@ through a step of the weights.
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from pipeline.alpha import Alpha
-from pipeline.learned import Moment, SplitName, mixed_supernet_of
-from pipeline.mixture import Mixture, passes
+from pipeline.learned import mixed_supernet_of
+from pipeline.mixture import Mixture, passes, softmax
 from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
 
 
 def begin(task: SearchTask) -> Mixture:
-    return Mixture.begin(task, mixed_supernet_of(task), _softmax, betas=(0.5, 0.999))
-
-
-def _softmax(alpha: Alpha, _moment: Moment, _split: SplitName) -> Tensor:
-    return alpha.probability()
+    return Mixture.begin(task, mixed_supernet_of(task), softmax, betas=(0.5, 0.999))
 
 
 STRATEGY = GradientSearch("darts", begin, passes)

@@ -5,13 +5,10 @@ Alpha and the shares stand still while the weights warm up. A network is derived
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from pipeline.alpha import Alpha
 from pipeline.data.seeding import generator
 from pipeline.edges import Edges
-from pipeline.learned import Moment, SplitName, cell_supernet_of
-from pipeline.mixture import Mixture, passes
+from pipeline.learned import cell_supernet_of
+from pipeline.mixture import Mixture, passes, softmax
 from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
 
@@ -20,11 +17,7 @@ def begin(task: SearchTask) -> Mixture:
     """Raises SearchError where the space is not one of cells."""
     supernet = cell_supernet_of(task, partial=task.settings.channel_part)
     edges = Edges.initial(task.space, generator(task.seed, "beta"))
-    return Mixture.begin(task, supernet, _softmax, betas=(0.5, 0.999), edges=edges)
-
-
-def _softmax(alpha: Alpha, _moment: Moment, _split: SplitName) -> Tensor:
-    return alpha.probability()
+    return Mixture.begin(task, supernet, softmax, betas=(0.5, 0.999), edges=edges)
 
 
 def _passes(task: SearchTask) -> tuple[float, float]:

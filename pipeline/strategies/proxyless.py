@@ -21,7 +21,7 @@ from pipeline.gates import rescale, sample_gates, sample_path
 from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, supernet_of, weight_optimizer_of
 from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
-from pipeline.searcher import Alternation, Batch, Outcome
+from pipeline.searcher import Alternation, Batch, Judged, Outcome
 from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 
@@ -52,16 +52,16 @@ class Proxyless:
             return self.alpha.exists / self.alpha.exists.sum(1, keepdim=True)
         return self.alpha.probability()
 
-    def step(self, moment: Moment, train: Batch, validation: Batch | None) -> Outcome:
+    def step(self, moment: Moment, train: Batch | None, validation: Batch | None) -> Outcome:
         """The weights of one path; then alpha, on images that the weights never see."""
-        images, labels = train
-        path = sample_path(self.propose(moment, "weights"), generator(moment.seed, "path", moment.step))
-        logits = computed(self.supernet, moment.settings.compute, images, path)
-        loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
-        self.learned.step_weights(loss, moment)
+        loss: Tensor | None = None
+        judged: Judged | None = None
+        if train is not None:
+            loss, logits = self._step_weights(moment, *train)
+            judged = (logits, train[1]) if moment.warming_up else None
         if validation is not None:
-            return Outcome.of(loss, (self._step_alpha(moment, *validation), validation[1]))
-        return Outcome.of(loss, (logits, labels) if moment.warming_up else None)
+            judged = self._step_alpha(moment, *validation), validation[1]
+        return Outcome.of(loss, judged)
 
     def distribution(self) -> Tensor:
         return self.alpha.probability()
@@ -71,6 +71,14 @@ class Proxyless:
 
     def derived(self, architecture: Architecture) -> nn.Module:
         return self.supernet.derived(architecture)
+
+    def _step_weights(self, moment: Moment, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the loss and the logits of the path."""
+        path = sample_path(self.propose(moment, "weights"), generator(moment.seed, "path", moment.step))
+        logits = computed(self.supernet, moment.settings.compute, images, path)
+        loss = cross_entropy(logits, labels, label_smoothing=moment.settings.label_smoothing)
+        self.learned.step_weights(loss, moment)
+        return loss, logits
 
     def _step_alpha(self, moment: Moment, images: Tensor, labels: Tensor) -> Tensor:
         """Returns the logits of the active path."""

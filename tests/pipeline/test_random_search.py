@@ -61,7 +61,7 @@ def test_all_networks_together_cost_what_a_search_costs(epochs: int, warmup: int
 
 @pytest.mark.parametrize("name", ["darts", "fbnet", "snas"])
 def test_beside_a_search_of_all_candidates_random_networks_train_for_longer(name: str, task: SearchTask) -> None:
-    settings = SearchSettings(strategy=name, epochs=8, warmup_epochs=2, inner_steps=2)
+    settings = SearchSettings(strategy=name, epochs=8, warmup_epochs=2)
     beside = replace(task, settings=settings)
     assert STRATEGY.cost(beside) == load_strategy(name).cost(beside) > 16
 

@@ -128,6 +128,8 @@ def test_a_damaged_result_is_one_line_naming_file_and_field(
         {"networks": 0},
         {"label_smoothing": 1.0},
         {"strategy": "fbnet", "order": "second"},
+        {"strategy": "fbnet", "inner_steps": 2},
+        {"strategy": "snas", "inner_steps": 2},
         {"seeds": 0},
         {"latency_power": 0.0},
         {"temperature": -1.0},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
@@ -23,7 +23,8 @@ from pipeline.data import Data
 from pipeline.data.splits import Split
 from pipeline.learned import supernet_of
 from pipeline.mixture import Mixture
-from pipeline.search_loop import CHECKPOINT, GradientSearch, Schedule, SearchLoop
+from pipeline.schedule import Schedule
+from pipeline.search_loop import CHECKPOINT, GradientSearch, SearchLoop
 from pipeline.search_settings import SearchSettings
 from pipeline.search_task import SearchEpoch, SearchError, SearchTask
 from pipeline.space import SearchSpace
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 TaskOf = Callable[..., SearchTask]
 
 ON_CHAINS = ["proxyless", "darts", "fbnet", "snas"]
-STEPS = 12
+STEPS = {"proxyless": 12, "darts": 12, "fbnet": 16, "snas": 12}
 
 
 class StoppedError(Exception):
@@ -98,7 +99,7 @@ def never_killed(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.mark.parametrize("name", ON_CHAINS)
-@given(killed_at=st.integers(1, STEPS))
+@given(killed_at=st.integers(1, max(STEPS.values())))
 @settings(max_examples=4)
 def test_a_search_killed_at_any_step_ends_with_the_same_bits(
     name: str, task_of: TaskOf, never_killed: dict[str, list[Any]], killed_at: int
@@ -108,7 +109,7 @@ def test_a_search_killed_at_any_step_ends_with_the_same_bits(
         ticks = count(step=100)  # seconds: a checkpoint after every step
 
         def clock() -> float:
-            if loop.step == killed_at:
+            if loop.step == min(killed_at, STEPS[name]):
                 raise StoppedError
             return next(ticks)
 
@@ -155,7 +156,8 @@ def test_alpha_stands_still_while_the_weights_warm_up(name: str, task_of: TaskOf
     for _ in range(4):
         loop.advance(training, validation)
         assert torch.equal(loop.searcher.distribution(), first)
-    loop.advance(training, validation)
+    while loop.architecture_step == 0:
+        loop.advance(training, validation)
     assert not torch.equal(loop.searcher.distribution(), first)
 
 
@@ -175,7 +177,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_and_the_last_good_checkp
                     weight.mul_(1e30)
         return next(ticks)
 
-    with pytest.raises(SearchError, match=r"not finite at step (7|8) of 12: try a lower learning_rate") as caught:
+    with pytest.raises(SearchError, match=r"not finite at step (7|8) of 1[26]: try a lower learning_rate") as caught:
         loop.run(quiet, clock)
     kept = load_state(tmp_path / CHECKPOINT)
     assert f"the checkpoint of step {kept['step']} is kept" in str(caught.value)
@@ -207,11 +209,74 @@ def test_a_search_goes_towards_its_budget(name: str, task_of: TaskOf, tmp_path: 
 @pytest.mark.parametrize("inner_steps", [1, 2, 3])
 @pytest.mark.parametrize("choices_first", [True, False])
 def test_alpha_takes_a_step_for_so_many_of_the_weights(inner_steps: int, *, choices_first: bool) -> None:
-    schedule = Schedule(per_epoch=6, steps=24, warmup_steps=6, inner_steps=inner_steps, choices_first=choices_first)
+    schedule = Schedule(
+        per_epoch=6, epochs=4, warmup_epochs=1, inner_steps=inner_steps, choices_first=choices_first, alone=0
+    )
     decides = [step for step in range(1, 25) if schedule.is_architecture_step(step)]
     assert len(decides) == schedule.architecture_steps == 18 / inner_steps
     assert decides[0] == (7 if choices_first else 6 + inner_steps)
     assert {later - earlier for earlier, later in pairwise(decides)} <= {inner_steps}
+
+
+def test_alpha_goes_alone_over_its_split_at_the_end_of_each_epoch_that_is_no_warm_up() -> None:
+    schedule = Schedule(per_epoch=4, epochs=3, warmup_epochs=1, inner_steps=1, choices_first=False, alone=2)
+    steps = range(1, schedule.steps + 1)
+    assert "".join("wc"[schedule.is_alone(step)] for step in steps) == "wwww" + "wwwwcc" + "wwwwcc"
+    assert all(schedule.is_alone(step) == schedule.is_architecture_step(step) for step in steps)
+    assert [schedule.place(step) for step in (3, 4, 9, 10, 16)] == [(0, 3), (1, 0), (1, 5), (2, 0), (3, 0)]
+    assert (schedule.weight_steps, schedule.architecture_steps) == (12, 4)
+
+
+def noted(name: str, batches: Iterator[Batch], seen: dict[str, list[Tensor]]) -> Iterator[Batch]:
+    """Passes batches on, and keeps their labels under a name for each run of one split."""
+    for images, labels in batches:
+        if not seen or not list(seen)[-1].startswith(name):
+            seen[f"{name}{len(seen)}"] = []
+        seen[list(seen)[-1]].append(labels)
+        yield images, labels
+
+
+def test_fbnet_goes_over_all_images_of_the_weights_and_then_over_all_others(task_of: TaskOf, tmp_path: Path) -> None:
+    loop = loop_of(task := task_of(tmp_path, strategy="fbnet", warmup_epochs=0))
+    training, validation = loop.batches()
+    seen: dict[str, list[Tensor]] = {}
+    training, validation = noted("weights", training, seen), noted("architecture", validation, seen)
+    for _ in range(loop.schedule.steps):
+        loop.advance(training, validation)
+    assert list(seen) == ["weights0", "architecture1", "weights2", "architecture3", "weights4", "architecture5"]
+    for name, labels in seen.items():
+        split = task.data.weights if name.startswith("weights") else task.data.architecture
+        assert torch.equal(torch.cat(labels).sort().values, split.labels.sort().values)
+
+
+def test_in_each_pass_of_fbnet_the_weights_or_alpha_stand_still(task_of: TaskOf, tmp_path: Path) -> None:
+    loop = loop_of(task_of(tmp_path, strategy="fbnet", warmup_epochs=0))
+    training, validation = loop.batches()
+    for step in range(1, loop.schedule.steps + 1):
+        alpha = loop.searcher.distribution().detach().clone()
+        weights = flat(loop.searcher.learned.supernet.state_dict())
+        loop.advance(training, validation)
+        alone = loop.schedule.is_alone(step)
+        assert torch.equal(loop.searcher.distribution(), alpha) == (not alone)
+        assert (flat(loop.searcher.learned.supernet.state_dict()) == weights) == alone
+
+
+@pytest.mark.parametrize("taken", [16, 17, 19])
+def test_fbnet_goes_on_from_between_its_passes_and_from_within_alpha_s(
+    taken: int, task_of: TaskOf, tmp_path: Path
+) -> None:
+    whole = task_of(tmp_path / "whole", strategy="fbnet", epochs=2, batch_size=8)  # 8 steps, and 8 with 4 of alpha
+    result = load_strategy("fbnet").search(whole, quiet)
+    task = replace(whole, folder=tmp_path / "killed")
+    loop = loop_of(task)
+    training, validation = loop.batches()
+    for _ in range(taken):
+        loop.advance(training, validation)
+    assert loop.architecture_step == taken - 16
+    loop.save()
+    torch.manual_seed(taken)
+    assert load_strategy("fbnet").search(task, quiet) == result
+    assert flat(load_state(task.folder / CHECKPOINT)) == flat(load_state(whole.folder / CHECKPOINT))
 
 
 def by_the_book(task: SearchTask, steps: int, inner_steps: int) -> tuple[Tensor, dict[str, Tensor]]:
