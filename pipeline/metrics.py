@@ -50,6 +50,11 @@ class Metrics:
         self._board.close()
 
 
+def search_metrics(seeds: int, seed: int) -> str:
+    """What the search of one of so many seeds is called among the metrics of a run."""
+    return "search" if seeds == 1 else f"search/seed{seed}"
+
+
 def _mend(path: Path) -> None:
     """Take off a line that a kill tore: the next one would be glued to it."""
     data = path.read_bytes() if path.exists() else b""

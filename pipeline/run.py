@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latency_tables.table import LatencyTable
-from latency_tables.table_file import load_table
 from pipeline.architecture import Architecture
-from pipeline.budget import Budget, Goal, Reach
+from pipeline.budget import Goal
 from pipeline.plan import Plan, TargetPlan
+from pipeline.run_tables import goals_of, table_of, table_path
 from pipeline.search_task import SearchTask
 from pipeline.space import SearchSpace, SpaceError
 from pipeline.spaces import parse_space
 from pipeline.watcher import Watcher
-from profilers.errors import FileError
-from profilers.target import Target
 
 if TYPE_CHECKING:
     from pipeline.data import Data
@@ -55,28 +53,16 @@ class Run:
         return data
 
     def table_path(self, target: TargetPlan) -> Path:
-        if target.table is not None:
-            return Path(target.table)
-        return self.folder / "tables" / f"{Target.parse(target.target).slug}.yaml"
+        return table_path(self.folder, target)
 
     def table(self, target: TargetPlan) -> LatencyTable:
         """The table of a target; raises FileError where it was measured on another one."""
-        path = self.table_path(target)
-        table = load_table(path)
-        if table.target != Target.parse(target.target):
-            raise FileError(f"{path}: target: a table of {table.target}, but the plan names it for {target.target}")
-        return table
+        return table_of(self.folder, target)
 
     @cached_property
     def goals(self) -> tuple[Goal, ...]:
         """The budgets in ms; raises MissingOpError where a table does not cover the space."""
-        goals = []
-        for target in self.plan.targets:
-            table = self.table(target)
-            reach = Reach.of(self.space, table)
-            budget = Budget.parse(target.budget)
-            goals.append(Goal(table=table, budget_ms=budget.resolve_ms(reach), confidence=budget.confidence))
-        return tuple(goals)
+        return goals_of(self.folder, self.plan.targets, self.space)
 
     def goal(self, target: TargetPlan) -> Goal:
         """The goal that a target of the plan stands for."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Goal
@@ -17,6 +17,9 @@ from profilers.files import read_json, write_json
 
 if TYPE_CHECKING:
     from pipeline.data import Data
+    from pipeline.recurrent.search import CellSearchTask
+
+AnyTask = TypeVar("AnyTask", "SearchTask", "CellSearchTask")
 
 # Version of the search result file. 1: log-probabilities, or the networks that were tried; of which seed.
 SCHEMA = 1
@@ -47,6 +50,14 @@ class SearchTask:
             "seed": self.seed,
             "goals": {str(goal.target): goal.budget_ms for goal in self.goals},
         }
+
+
+def per_seed(task: AnyTask) -> list[AnyTask]:
+    """One search for each seed that is asked for; where there are several, each in a folder of its own."""
+    seeds = range(task.seed, task.seed + task.settings.seeds)
+    if len(seeds) == 1:
+        return [task]
+    return [replace(task, seed=seed, folder=task.folder / f"seed{seed}") for seed in seeds]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

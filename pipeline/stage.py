@@ -9,16 +9,31 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from pipeline.run import Run
+from pipeline.watcher import Watcher
 from profilers.errors import FileError
 from profilers.files import read_json, sha256_of, write_json
 
 SCHEMA = 1  # 1: hash of the inputs, seconds taken, whether finished
 
 
+class AnyRun(Protocol):
+    """What every kind of run has: a folder of its own, and whoever watches."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def watch(self) -> Watcher: ...
+
+
+R = TypeVar("R", bound=AnyRun)
+R_contra = TypeVar("R_contra", bound=AnyRun, contravariant=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Generic[R_contra]):
     """What a stage is made from, the folder it works in, what it leaves, and how it is done.
 
     `inputs` are values that print as JSON and paths, whose contents count. `work` is emptied when the inputs have
@@ -26,10 +41,10 @@ class Stage:
     """
 
     name: str
-    inputs: Callable[[Run], Sequence[object]]
+    inputs: Callable[[R_contra], Sequence[object]]
     work: str | None = None
-    outputs: Callable[[Run], Sequence[Path]]
-    perform: Callable[[Run], None]
+    outputs: Callable[[R_contra], Sequence[Path]]
+    perform: Callable[[R_contra], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +56,7 @@ class Stamp:
     finished: bool
 
 
-def run_stage(stage: Stage, run: Run) -> None:
+def run_stage(stage: Stage[R], run: R) -> None:
     """Do the stage, go on with it, or leave it as it is."""
     path = run.folder / "stages" / f"{stage.name}.json"
     inputs = _fingerprint(stage.inputs(run))
@@ -60,7 +75,7 @@ def run_stage(stage: Stage, run: Run) -> None:
     _write(path, Stamp(inputs=inputs, wall_s=before.wall_s + time.monotonic() - begin, finished=True))
 
 
-def _clear(stage: Stage, run: Run) -> None:
+def _clear(stage: Stage[R], run: R) -> None:
     """Take away what was made from other inputs, so that nothing goes on from it."""
     if stage.work is not None:
         shutil.rmtree(run.folder / stage.work, ignore_errors=True)
@@ -69,7 +84,7 @@ def _clear(stage: Stage, run: Run) -> None:
             output.unlink()
 
 
-def seconds_taken(run: Run) -> dict[str, float]:
+def seconds_taken(run: AnyRun) -> dict[str, float]:
     """Seconds of each stage, in the order they were finished."""
     stamps = sorted((run.folder / "stages").glob("*.json"), key=lambda path: path.stat().st_mtime)
     return {path.stem: read_json(path, Stamp, kind="stage", schema=SCHEMA).wall_s for path in stamps}

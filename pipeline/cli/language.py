@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.console import ProgressBars, facts, show
+from pipeline.cli.console import ProgressBars, facts, print_table, show
 from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
-    from pipeline.recurrent.plan import LanguagePlan, LanguageRun, TableBudget
-    from pipeline.recurrent.search import CellSearchEpoch
+    from pipeline.plan import TargetPlan
+    from pipeline.recurrent.plan import LanguagePlan, LanguageRun
+    from pipeline.recurrent.report import JudgedCell
     from pipeline.recurrent.settings import Level
 
 TextFile = Annotated[Path, typer.Argument(help="A text in UTF-8, or packed as .gz.", metavar="TEXT")]
@@ -58,6 +59,12 @@ def search(
         float | None, typer.Option(help="Of the rates for the Penn Treebank; by default 1 for words, 0.15 for char.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Fixes every random draw.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Search so often, and keep the best on the validation text.", min=1)] = 1,
+    judge_epochs: Annotated[int, typer.Option(help="Passes that the cell of each seed is trained for.", min=1)] = 5,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Also try random cells at equal cost, shown beside the result.")
+    ] = False,
+    networks: Annotated[int, typer.Option(help="Random cells for each seed.", min=1)] = 4,
     json: Json = False,
 ) -> None:
     """Search a cell on a text, within a latency budget where tables are given, and derive it."""
@@ -73,6 +80,9 @@ def search(
             ),
             alpha_learning_rate=alpha_learning_rate,
             order=2 if order == 2 else 1,
+            seeds=seeds,
+            judge_epochs=judge_epochs,
+            networks=networks,
         )
         regime = Regime(batch_size=batch, bptt=bptt, learning_rate=train_learning_rate).with_dropout(factor)
         plan = LanguagePlan(
@@ -83,10 +93,12 @@ def search(
             seed=seed,
             search=settings,
             train=CellTrainSettings(regime=regime),
+            baseline=baseline,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    _search(output, plan)
+    with ProgressBars() as bars:
+        _search(output, plan, bars)
     _show_cell(language_run(output), json)
 
 
@@ -97,53 +109,39 @@ def derive(
     json: Json = False,
 ) -> None:
     """Derive the cell of a finished search under another budget, or from other tables."""
-    from pipeline.recurrent.plan import LanguageRun
-
     current = language_run(run)
-    tables = table or [Path(each.table) for each in current.plan.targets]
+    tables = table or [current.table_path(each) for each in current.plan.targets]
     try:
         targets = _targets(tables, budget or [each.budget for each in current.plan.targets])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    plan = replace(current.plan, targets=targets)
-    changed = LanguageRun(folder=run, plan=plan)
+    changed = replace(current, plan=replace(current.plan, targets=targets))
     architecture = changed.derive()
-    plan.save(run)
+    changed.plan.save(run)
     architecture.save(changed.architecture_path)
     _show_cell(changed, json)
 
 
-def language_run(folder: Path) -> LanguageRun:
+def language_run(folder: Path, bars: ProgressBars | None = None) -> LanguageRun:
     from pipeline.recurrent.plan import LanguageRun, load_language_plan
 
-    return LanguageRun(folder=folder, plan=load_language_plan(folder))
+    return LanguageRun(folder=folder, plan=load_language_plan(folder), watch=bars or ProgressBars())
 
 
-def _search(folder: Path, plan: LanguagePlan) -> None:
+def _search(folder: Path, plan: LanguagePlan, bars: ProgressBars) -> None:
     from pipeline.derivation import require_feasible
-    from pipeline.metrics import Metrics
     from pipeline.recurrent.plan import LanguageRun
-    from pipeline.recurrent.search import CellSearch
+    from pipeline.recurrent.stages.baseline import BASELINE
+    from pipeline.recurrent.stages.search import SEARCH
+    from pipeline.stage import run_stage
 
-    current = LanguageRun(folder=folder, plan=plan)
-    require_feasible(current.space, current.goals)
-    task = current.search_task()
-    anew = not task.path.exists()
-    searching = CellSearch.begin(task)  # before an earlier run here loses its plan
+    current = LanguageRun(folder=folder, plan=plan, watch=bars)
+    require_feasible(current.space, current.goals)  # before an earlier run here loses its plan
     plan.save(folder)
-    with ProgressBars() as bars, Metrics(folder, "search", anew=anew) as metrics:
-
-        def tell(epoch: CellSearchEpoch) -> None:
-            metrics.tell(epoch.epoch, asdict(epoch))
-            bars.note(
-                f"search: epoch {epoch.epoch} of {plan.search.epochs}, {epoch.train_loss:.3f} nats a token, validation "
-                f"{epoch.validation_loss:.3f}; {epoch.genotype}"
-            )
-            bars.progress("search", epoch.epoch, plan.search.epochs)
-
-        result = searching.run(tell)
-    result.save(current.search_result_path)
+    run_stage(SEARCH, current)
     current.derive().save(current.architecture_path)
+    if plan.baseline:
+        run_stage(BASELINE, current)
 
 
 def _level(text: str) -> Level:
@@ -152,21 +150,25 @@ def _level(text: str) -> Level:
     return "char" if text == "char" else "word"
 
 
-def _targets(tables: list[Path], budgets: list[str]) -> tuple[TableBudget, ...]:
-    from pipeline.recurrent.plan import TableBudget
+def _targets(tables: list[Path], budgets: list[str]) -> tuple[TargetPlan, ...]:
+    from latency_tables.table_file import load_table
+    from pipeline.plan import TargetPlan
 
     if len(budgets) == 1 and tables:
         budgets = budgets * len(tables)
     if len(budgets) != len(tables):
         raise typer.BadParameter(f"{len(budgets)} budgets for {len(tables)} tables; give one for all or one each")
-    return tuple(TableBudget(table=str(path), budget=text) for path, text in zip(tables, budgets, strict=True))
+    return tuple(
+        TargetPlan(target=str(load_table(path).target), budget=text, table=str(path))
+        for path, text in zip(tables, budgets, strict=True)
+    )
 
 
 def _show_cell(current: LanguageRun, as_json: bool) -> None:
     from pipeline.recurrent.space import genotype_of
 
     architecture = current.architecture()
-    goals = current.goals
+    goals, rivals = current.goals, _rivals(current)
     found = {
         "genotype": str(genotype_of(architecture.space, architecture.choices)),
         "space": architecture.space.name,
@@ -175,6 +177,7 @@ def _show_cell(current: LanguageRun, as_json: bool) -> None:
         "predicted_ms": {str(goal.target): goal.table.network_ms(architecture.ops()) for goal in goals},
         "budget_ms": {str(goal.target): goal.budget_ms for goal in goals},
         "architecture": str(current.architecture_path),
+        **{name: {each: asdict(cell) for each, cell in cells.items()} for name, cells in rivals.items()},
     }
 
     def text() -> None:
@@ -182,6 +185,25 @@ def _show_cell(current: LanguageRun, as_json: bool) -> None:
         for goal in goals:
             ms = goal.table.network_ms(architecture.ops())
             print(f"{goal.target}: predicted {ms:.4f} ms a token of {goal.budget_ms:.4f} ms")
+        for name, cells in rivals.items():
+            print_table([name, "perplexity", "predicted ms", "steps", "cell"], [_row(*each) for each in cells.items()])
+            print("perplexity of the validation text, of models trained for so many steps from scratch\n")
         print(current.architecture_path)
 
     show(found, as_json, text)
+
+
+def _rivals(current: LanguageRun) -> dict[str, dict[str, JudgedCell]]:
+    """What a user should know of the search beside its cell: the seeds, random cells at equal cost."""
+    from pipeline.recurrent.stages.baseline import baseline_beside
+    from pipeline.recurrent.stages.search import read_seeds
+
+    found = {"seeds": {f"seed {seed}": cell for seed, cell in read_seeds(current).items()}}
+    beside = baseline_beside(current)
+    found["baseline"] = {} if beside is None else beside.rivals
+    return {name: cells for name, cells in found.items() if cells}
+
+
+def _row(name: str, cell: JudgedCell) -> list[str]:
+    predicted = ", ".join(f"{ms:.4f}" for ms in cell.predicted_ms.values())
+    return [name, f"{cell.perplexity:.3f}", predicted, str(cell.steps), cell.genotype]

@@ -53,11 +53,12 @@ def compare(
 ) -> None:
     """Train cells for the same time, the LSTM at equal size, and show what they reach."""
     from pipeline.recurrent import models
+    from pipeline.recurrent.plan import LSTM, SEARCHED
 
     with ProgressBars() as bars:
         records = models.compare(
             language_run(run),
-            cell or [models.SEARCHED, models.LSTM],
+            cell or [SEARCHED, LSTM],
             60 * minutes,
             lambda name, each: bars.note(_told(name, each)),
         )

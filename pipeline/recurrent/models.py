@@ -15,14 +15,13 @@ from pipeline.checkpoint import load_weights, save_weights
 from pipeline.recurrent.cell import DartsCell, LstmCell, lstm_size
 from pipeline.recurrent.genotype import count_params, genotype_named
 from pipeline.recurrent.language_model import LanguageModel, evaluate
-from pipeline.recurrent.plan import LanguageRun
+from pipeline.recurrent.plan import LSTM, SEARCHED, LanguageRun
 from pipeline.recurrent.segments import side_by_side
 from pipeline.recurrent.space import genotype_of
 from pipeline.recurrent.training import EVALUATION_BATCH, CellTraining, Evaluation, OnEvaluation
 from profilers.errors import FileError
 from profilers.files import write_json
 
-SEARCHED, LSTM = "searched", "lstm"
 # Version of trained.json. 1: first version.
 SCHEMA = 1
 # Models that are compared take turns of this many seconds, so that what else the machine does meets them alike.
@@ -91,12 +90,13 @@ def train(
     cell: str,
     *,
     steps: float = inf,
+    epochs: float = inf,
     seconds: float = inf,
     on_evaluation: OnEvaluation = lambda _: None,
 ) -> TrainedRecord:
-    """Train until so many steps or seconds in all; then test the best weights. Raises TrainingError, FileError."""
+    """Train until so many steps, epochs or seconds; then test the best weights. Raises TrainingError, FileError."""
     training = begin_training(run, cell)
-    training.run(steps=steps, seconds=seconds, on_evaluation=on_evaluation)
+    training.run(steps=steps, epochs=epochs, seconds=seconds, on_evaluation=on_evaluation)
     return finish(run, cell, training)
 
 

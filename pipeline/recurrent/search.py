@@ -48,7 +48,12 @@ class CellSearchTask:
     goals: tuple[Goal, ...]
     settings: CellSearchSettings
     seed: int
-    path: Path  # of the checkpoint
+    folder: Path  # where the checkpoint is kept
+
+    @property
+    def path(self) -> Path:
+        """Of the checkpoint."""
+        return self.folder / "checkpoint.safetensors"
 
     @property
     def identity(self) -> dict[str, object]:
@@ -142,7 +147,8 @@ class CellSearch:
                 self.save()
                 saved = clock()
         told = log_probability(self.alpha, self.task.space)
-        return SearchResult(strategy="darts", space=self.task.space.name, log_probability=told)
+        name = self.task.space.name
+        return SearchResult(strategy="darts", space=name, seed=self.task.seed, log_probability=told)
 
     def advance(self) -> None:
         """One step of alpha, then one of the weights."""

@@ -76,7 +76,7 @@ SEARCH_REGIME = Regime(batch_size=256, weight_decay=5e-7, dropout=OF_SEARCH)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellSearchSettings:
-    """How a cell is searched; `order` 2 looks one step of the weights ahead."""
+    """How a cell is searched; `order` 2 looks one step of the weights ahead. An epoch is a pass over the text."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
@@ -85,10 +85,14 @@ class CellSearchSettings:
     alpha_learning_rate: float = 3e-3
     alpha_weight_decay: float = 1e-3
     order: Literal[1, 2] = 1
+    seeds: int = 1  # searches, of which the best on the validation text is kept
+    judge_epochs: int = 5  # that a model around the cell of each seed is trained for, to be judged
+    networks: int = 4  # random cells beside the result of each seed, where they are asked for
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs={self.epochs} must be at least 1")
+        for name in ("epochs", "seeds", "judge_epochs", "networks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.order not in {1, 2}:
             raise ValueError(f"order={self.order} must be 1 or 2")
         if not (0 < self.alpha_learning_rate < inf and 0 <= self.alpha_weight_decay < inf):
@@ -102,9 +106,10 @@ class CellTrainSettings:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     regime: Regime = Regime()
+    epochs: int = 20  # passes over the text in a whole run; single commands say steps or minutes instead
     evaluate_every: int = 200  # steps
     patience: int = 5  # evaluations that may pass without a better one before weights are averaged
 
     def __post_init__(self) -> None:
-        if self.evaluate_every < 1 or self.patience < 0:
-            raise ValueError("evaluate_every must be at least 1, patience not negative")
+        if self.epochs < 1 or self.evaluate_every < 1 or self.patience < 0:
+            raise ValueError("epochs and evaluate_every must be at least 1, patience not negative")

@@ -86,17 +86,18 @@ class CellTraining:
         self,
         *,
         steps: float = math.inf,
+        epochs: float = math.inf,
         seconds: float = math.inf,
         on_evaluation: OnEvaluation = lambda _: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Go on until so many steps or seconds in all, whichever comes first; then evaluate and write the checkpoint.
+        """Go on until so many steps, epochs or seconds in all, whichever comes first; then write the checkpoint.
 
         Raises TrainingError where a loss is no number, with the last checkpoint kept.
         """
         self.model.train()
         since = clock()
-        while self.step < steps and self.seconds < seconds:
+        while self.step < steps and self.epoch < epochs and self.seconds < seconds:
             self.advance()
             self.seconds, since = self.seconds + clock() - since, clock()
             if self.step % self.settings.evaluate_every == 0:

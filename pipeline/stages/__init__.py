@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.plan import Plan
+from pipeline.run import Run
 from pipeline.stage import Stage
 from pipeline.stages.baseline import BASELINE
 from pipeline.stages.derive import DERIVE
@@ -14,9 +15,9 @@ from pipeline.stages.search import SEARCH
 from pipeline.stages.tables import TABLES
 from pipeline.stages.train import TRAIN
 
-STAGES: tuple[Stage, ...] = (TABLES, SEARCH, DERIVE, BASELINE, TRAIN, EXPORT, MEASURE, PACKAGE, REPORT)
+STAGES: tuple[Stage[Run], ...] = (TABLES, SEARCH, DERIVE, BASELINE, TRAIN, EXPORT, MEASURE, PACKAGE, REPORT)
 
 
-def stages_of(plan: Plan) -> tuple[Stage, ...]:
+def stages_of(plan: Plan) -> tuple[Stage[Run], ...]:
     """The stages that a plan asks for."""
     return tuple(stage for stage in STAGES if plan.baseline or stage is not BASELINE)

@@ -8,30 +8,21 @@ from pathlib import Path
 
 from pipeline.collapse import DOMINANT, told_of
 from pipeline.derivation import require_feasible
-from pipeline.metrics import Metrics
+from pipeline.metrics import Metrics, search_metrics
 from pipeline.run import Run
-from pipeline.search_task import Judged, SearchEpoch, SearchResult, SearchTask
+from pipeline.search_task import Judged, SearchEpoch, SearchResult, SearchTask, per_seed
 from pipeline.stage import Stage
 from pipeline.strategies import load_strategy
 
 
 def metrics_of(run: Run, seed: int) -> str:
     """The name that the search of a seed has among the metrics of a run."""
-    return "search" if run.plan.search.seeds == 1 else f"search/seed{seed}"
-
-
-def tasks(run: Run) -> list[SearchTask]:
-    """One search for each seed; where there are several, each in a folder of its own."""
-    task = run.search_task()
-    if task.settings.seeds == 1:
-        return [task]
-    seeds = range(task.seed, task.seed + task.settings.seeds)
-    return [replace(task, seed=seed, folder=task.folder / f"seed{seed}") for seed in seeds]
+    return search_metrics(run.plan.search.seeds, seed)
 
 
 def searched_task(run: Run, result: SearchResult) -> SearchTask:
     """The task of the seed that a result is of."""
-    return next(task for task in tasks(run) if task.seed == result.seed)
+    return next(task for task in per_seed(run.search_task()) if task.seed == result.seed)
 
 
 def search_inputs(run: Run) -> Sequence[object]:
@@ -48,7 +39,7 @@ def _outputs(run: Run) -> Sequence[Path]:
 def _perform(run: Run) -> None:
     require_feasible(run.space, run.goals)  # before the costly part: budgets that nothing meets end here
     results = []
-    for task in tasks(run):
+    for task in per_seed(run.search_task()):
         results.append(_search(run, task))
         if task.settings.seeds > 1:
             results[-1].save(task.folder / "result.json")
@@ -79,7 +70,7 @@ def _search(run: Run, task: SearchTask) -> SearchResult:
 def _best(run: Run, results: Sequence[SearchResult]) -> SearchResult:
     """The result whose network is best on the architecture split, each trained as long from scratch."""
     judged = []
-    for task, result in zip(tasks(run), results, strict=True):
+    for task, result in zip(per_seed(run.search_task()), results, strict=True):
         judged.append(_judged(run, task, result))
         run.watch.note(f"seed {task.seed}: {judged[-1].accuracy:.2%} on the architecture split")
     best = max(range(len(judged)), key=lambda number: judged[number].accuracy)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from pipeline.architecture import Architecture
-from pipeline.budget import BudgetError
+from pipeline.budget import BudgetError, Goal
 from pipeline.checkpoint import load_weights, save_weights
 from pipeline.collapse import parameterless
 from pipeline.data.seeding import generator
 from pipeline.derivation import derive
 from pipeline.search_task import OnSearchEpoch, SearchEpoch, SearchResult, SearchTask, Tried
+from pipeline.space import SearchSpace
 from pipeline.strategies import load_strategy
 from pipeline.training import EpochResult
 from pipeline.trial import try_out
@@ -49,7 +51,7 @@ class RandomSearch:
     def search(self, task: SearchTask, on_epoch: OnSearchEpoch) -> SearchResult:
         """Train random networks within the budgets; goes on after the last finished epoch."""
         tried = []
-        for number, architecture in enumerate(draw_all(task)):
+        for number, architecture in enumerate(draw_all(task, networks_of(task))):
             trained = try_out(
                 task,
                 architecture,
@@ -83,10 +85,22 @@ def epochs_each(task: SearchTask) -> int:
     return max(1, round(STRATEGY.cost(task) / task.settings.networks))
 
 
-def draw_all(task: SearchTask) -> tuple[Architecture, ...]:
-    """Different networks, as many as the settings ask for; fewer where no more turn up within the budgets."""
+class WithinBudgets(Protocol):
+    """What networks are drawn for."""
+
+    @property
+    def space(self) -> SearchSpace: ...
+
+    @property
+    def goals(self) -> tuple[Goal, ...]: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+def draw_all(task: WithinBudgets, wanted: int) -> tuple[Architecture, ...]:
+    """So many different networks; fewer where no more turn up within the budgets."""
     drawn: dict[Architecture, None] = {}
-    wanted = networks_of(task)
     for number in range(DRAWS * wanted):
         drawn[draw(task, number)] = None
         if len(drawn) == wanted:
@@ -94,15 +108,15 @@ def draw_all(task: SearchTask) -> tuple[Architecture, ...]:
     return tuple(drawn)
 
 
-def draw(task: SearchTask, number: int) -> Architecture:
-    """Uniform over the space, but within the budgets: the best network of random scores (Gumbel, arXiv:1611.01144)."""
+def draw(task: WithinBudgets, number: int) -> Architecture:
+    """Uniform over the space, but within its budgets: the best network of random scores (Gumbel, arXiv:1611.01144)."""
     random = generator(task.seed, "network", number)
     scores = {
         layer.name: dict(zip(layer.labels, _gumbel(len(layer.labels), random), strict=True))
         for layer in task.space.decisions
     }
     near = tuple(replace(goal, budget_ms=goal.budget_ms * (1 - HEADROOM)) for goal in task.goals)
-    for floor in FLOORS:
+    for floor in FLOORS if near else ():
         try:
             return derive(task.space, scores, near, at_least=floor)
         except BudgetError:

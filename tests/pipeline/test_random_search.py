@@ -71,7 +71,7 @@ def test_the_epochs_told_are_those_of_one_network_after_the_other(task: SearchTa
     result = STRATEGY.search(task, told.append)
     assert [epoch.epoch for epoch in told] == [1, 2, 3, 4]  # a search of 3 + 2 / 2 passes
     assert result.log_probability is None and len(result.tried) == 2
-    for number, (tried, network) in enumerate(zip(result.tried, draw_all(task), strict=True)):
+    for number, (tried, network) in enumerate(zip(result.tried, draw_all(task, 2), strict=True)):
         assert tried.choices == network.labels
         assert told[2 * number].expected_ms["local:onnxruntime"] == task.goals[0].table.network_ms(network.ops())
         assert tried.accuracy == told[2 * number + 1].accuracy
@@ -135,10 +135,12 @@ def test_a_draw_is_a_function_of_seed_and_number(task: SearchTask) -> None:
     assert len(set(drawn)) > 5
 
 
+def test_without_a_budget_any_network_may_be_drawn(task: SearchTask) -> None:
+    assert len(draw_all(replace(task, goals=()), 20)) == task.space.size
+
+
 def test_no_network_is_tried_twice(task: SearchTask) -> None:
-    settings = replace(SHORT, networks=13)
-    goals = (replace(task.goals[0], budget_ms=100.0),)
-    drawn = draw_all(replace(task, settings=settings, goals=goals))
+    drawn = draw_all(replace(task, goals=(replace(task.goals[0], budget_ms=100.0),)), 13)
     assert len(drawn) == len(set(drawn)) == task.space.size == 12
 
 

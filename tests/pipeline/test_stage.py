@@ -28,7 +28,7 @@ def run(tmp_path: Path, notes: Notes) -> Run:
     return Run(folder=tmp_path / "run", plan=PLAN, watch=notes)
 
 
-def copying(performed: list[str], name: str = "copy", *, fail: bool = False) -> Stage:
+def copying(performed: list[str], name: str = "copy", *, fail: bool = False) -> Stage[Run]:
     """Counts its performances in its work folder, and copies `input` to `output`."""
 
     def inputs(run: Run) -> Sequence[object]:

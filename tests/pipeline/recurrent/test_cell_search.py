@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from pipeline.budget import Goal, Reach
+from pipeline.recurrent.judging import search_passes
 from pipeline.recurrent.search import CellSearch, CellSearchEpoch, CellSearchTask
 from pipeline.recurrent.segments import Segment
 from pipeline.recurrent.settings import CellSearchSettings
+from pipeline.recurrent.space import RecurrentWiring
 from pipeline.recurrent.text import Corpus
 from pipeline.search_task import SearchError
 from pipeline.space import SearchSpace
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def task(cells: SearchSpace, corpus: Corpus, search_settings: CellSearchSettings, tmp_path: Path) -> CellSearchTask:
-    path = tmp_path / "checkpoint.safetensors"
-    return CellSearchTask(space=cells, corpus=corpus, goals=(), settings=search_settings, seed=0, path=path)
+    return CellSearchTask(space=cells, corpus=corpus, goals=(), settings=search_settings, seed=0, folder=tmp_path)
 
 
 def killed_after(task: CellSearchTask, steps: int) -> None:
@@ -41,7 +42,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_bits(
     order: Literal[1, 2], task: CellSearchTask, tmp_path: Path
 ) -> None:
     task = replace(task, settings=replace(task.settings, order=order))
-    killed = replace(task, path=tmp_path / "killed.safetensors")
+    killed = replace(task, folder=tmp_path / "killed")
     straight = CellSearch.begin(task)
     result = straight.run(lambda _: None)
     killed_after(killed, 3)
@@ -92,6 +93,13 @@ def test_a_loss_that_is_no_number_ends_the_search_and_keeps_the_checkpoint(task:
     with pytest.raises(SearchError, match="not finite at step 2"):
         search.advance()
     assert task.path.read_bytes() == kept
+
+
+def test_a_search_costs_as_many_passes_as_it_has_edges_for_each_node() -> None:
+    settings, wiring = CellSearchSettings(epochs=3), RecurrentWiring(hidden=1000, vocab=1)
+    assert search_passes(settings, wiring) == pytest.approx(3 * 2 * (4 + 2 * 36) / (4 + 2 * 8), rel=1e-3)
+    assert search_passes(replace(settings, order=2), wiring) == 2.5 * search_passes(settings, wiring)
+    assert search_passes(settings, replace(wiring, nodes=1)) == 6
 
 
 def test_a_checkpoint_of_another_search_is_refused(task: CellSearchTask) -> None:

@@ -65,6 +65,33 @@ def test_the_same_search_again_is_over_at_once(millis: Millis, run: Path, text_f
     assert segments.cache_info().misses == 0
 
 
+def test_of_several_seeds_the_best_is_kept_and_random_cells_at_equal_cost_stand_beside(
+    millis: Millis, text_file: Path, tmp_path: Path
+) -> None:
+    asked = ("--seeds", "2", "--judge-epochs", "1", "--baseline", "--networks", "2")
+    words = ("language", "search", text_file, "-o", tmp_path, *SMALL, *asked)
+    found = millis(*words, "--json").json
+    best = min(found["seeds"].values(), key=lambda cell: cell["validation_loss"])
+    assert len(found["seeds"]) == 2 and found["genotype"] == best["genotype"]
+    beside, random = found["baseline"]["found"], found["baseline"]["best of 4 random"]
+    assert beside["genotype"] == found["genotype"] and beside["steps"] == random["steps"] > best["steps"]
+    told = millis(*words)
+    assert told.stderr.count("done before, skipped") == 2
+    assert "best of 4 random" in told.stdout and random["genotype"] in told.stdout
+
+
+def test_a_baseline_is_of_the_cell_that_is_derived(
+    millis: Millis, text_file: Path, cells8: SearchSpace, make_table: MakeTable, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.yaml"
+    save_table(make_table(cells8, lambda op: 0.01 * len(op.label)), table)
+    asked = ("--table", table, "--budget", "50%", "--baseline", "--networks", "1")
+    found = millis("language", "search", text_file, "-o", tmp_path / "run", *SMALL, *asked, "--json").json
+    (budget_ms,) = found["budget_ms"].values()
+    assert all(ms <= budget_ms for cell in found["baseline"].values() for ms in cell["predicted_ms"].values())
+    assert "baseline" not in millis("language", "derive", tmp_path / "run", "--budget", "0%", "--json").json
+
+
 def test_a_cell_keeps_its_budget_and_derives_another(
     millis: Millis, text_file: Path, cells8: SearchSpace, make_table: MakeTable, tmp_path: Path
 ) -> None:
