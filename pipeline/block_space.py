@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from pipeline.cells import KINDS, Cell, CellFrame, Edge, Kind, cell_network, places
+from pipeline.cells import KINDS, Cell, CellFrame, Edge, Kind, OpenEdge, cell_network, places
 from pipeline.chain import LARGEST
 from pipeline.space import Decision, Rule, SpaceError
 from profilers.graph import Graph
@@ -89,6 +89,15 @@ class BlockCells:
         edges = self.edges(node)
         added = tuple(tuple(OpSpec(*place.edge(*edge)) for place in cells) for edge in edges)
         return Decision(name, tuple(f"{operation}@{state}" for operation, state in edges), added)
+
+    def open_edges(self, kind: Kind) -> tuple[OpenEdge, ...]:
+        """Those of a cell of that kind, node by node."""
+        cell = next(place for place, kinds in enumerate(self.cells.values()) if kind in kinds)
+        entered = [node for node in range(2, 2 + self.nodes) for _ in SIDES]
+        return tuple(
+            OpenEdge(cell * len(entered) + place, node, tuple(edge.state for edge in self.edges(node)))
+            for place, node in enumerate(entered)
+        )
 
     def rules(self) -> tuple[Rule, ...]:
         return ()

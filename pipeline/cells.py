@@ -56,6 +56,14 @@ class Edge(NamedTuple):
     state: int
 
 
+class OpenEdge(NamedTuple):
+    """An edge into `node` that a decision leaves open, and the state that each of its labels reads."""
+
+    decision: int  # its place among those of the space
+    node: int  # 2 is the first
+    states: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """The edges into each node, and the states that make up the output."""

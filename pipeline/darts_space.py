@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, cast
 
-from pipeline.cells import KINDS, Cell, CellFrame, Edge, Kind, cell_network, places
+from pipeline.cells import KINDS, Cell, CellFrame, Edge, Kind, OpenEdge, cell_network, places
+from pipeline.chain import LARGEST
 from pipeline.genotypes import Genotype
 from pipeline.space import NONE, Decision, Rule, SpaceError
 from profilers.graph import Graph
@@ -25,7 +26,6 @@ OPERATIONS = (
 )
 LABELS = (NONE, *OPERATIONS)
 KEPT_EDGES = 2  # into each node
-LARGEST = 65536  # of any size or count: more is a slip of the keyboard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,12 @@ class DartsCells:
         cells = [place for place in places(self.frame) if place.kind == kind]
         made = [tuple(OpSpec(*place.edge(operation, state)) for place in cells) for operation in OPERATIONS]
         return Decision(f"{kind}.{state}-{node}", LABELS, ((), *made))
+
+    def open_edges(self, kind: Kind) -> tuple[OpenEdge, ...]:
+        """Those of a cell of that kind, node by node."""
+        edges = list(self.edges())
+        first = KINDS.index(kind) * len(edges)
+        return tuple(OpenEdge(first + i, node, (state,) * len(LABELS)) for i, (state, node) in enumerate(edges))
 
     def rules(self) -> tuple[Rule, ...]:
         """Two edges enter each node."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pipeline.alpha import Alpha
+from pipeline.cell_paths import CellPaths
 from pipeline.cell_supernet import CellSupernet
 from pipeline.data.seeding import generator
 from pipeline.latency_loss import LatencyLoss
@@ -117,8 +118,13 @@ def supernet_of(task: SearchTask) -> Supernet:
     return _drawn(task, lambda: Supernet(task.space))
 
 
+def path_supernet_of(task: SearchTask) -> Supernet | CellPaths:
+    """The supernet of a chain or of cells, to compute one path at a time; raises SpaceError where there is none."""
+    return supernet_of(task) if isinstance(task.space, Chain) else _drawn(task, lambda: CellPaths(task.space))
+
+
 def mixed_supernet_of(task: SearchTask) -> Supernet | CellSupernet:
-    """The supernet of a chain or of cells, its weights drawn from the seed; raises SpaceError where there is none."""
+    """The supernet of a chain or of DARTS's cells, to compute all candidates; raises SpaceError where there is none."""
     return supernet_of(task) if isinstance(task.space, Chain) else cell_supernet_of(task, partial=1)
 
 

@@ -35,7 +35,7 @@ class Supernet(nn.Module):
         """Logits of the active path, such that the gates of its rivals get their gradients too."""
         remaining = iter(gates)
         for candidates in self._candidates():
-            x = next(remaining).apply(candidates, x) if len(candidates) > 1 else candidates[0](x)
+            x = next(remaining).apply(candidates, [x] * len(candidates)) if len(candidates) > 1 else candidates[0](x)
         return x
 
     def forward_mixed(self, x: Tensor, mix: Sequence[Tensor]) -> Tensor:
@@ -84,10 +84,13 @@ class Gates:
     active: int
     values: Tensor
 
-    def apply(self, modules: nn.ModuleList, x: Tensor) -> Tensor:
+    def apply(self, modules: nn.ModuleList, inputs: Sequence[Tensor]) -> Tensor:
+        """What the active module makes of its input; there is one for each module."""
         taking_part = [modules[index] for index in self.candidates]
-        output = taking_part[self.active](x)
-        return _GatedOutput.apply(output, self.values, x.detach(), taking_part, self.active)  # type: ignore[no-any-return]
+        read = [inputs[index] for index in self.candidates]
+        output = taking_part[self.active](read[self.active])
+        kept = (each.detach() for each in read)
+        return _GatedOutput.apply(output, self.values, taking_part, self.active, *kept)  # type: ignore[no-any-return]
 
 
 class _GatedOutput(torch.autograd.Function):
@@ -101,25 +104,25 @@ class _GatedOutput(torch.autograd.Function):
         ctx: torch.autograd.function.FunctionCtx,
         output: Tensor,
         gates: Tensor,
-        x: Tensor,
         modules: list[nn.Module],
         active: int,
+        *inputs: Tensor,
     ) -> Tensor:
-        ctx.save_for_backward(output, x)
+        ctx.save_for_backward(output, *inputs)
         ctx.modules, ctx.active, ctx.dtype = modules, active, gates.dtype  # type: ignore[attr-defined]
         ctx.bf16 = torch.is_autocast_enabled("cpu")  # type: ignore[attr-defined]
         return output.view_as(output)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        output, x = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        output, *inputs = ctx.saved_tensors  # type: ignore[attr-defined]
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=ctx.bf16):  # type: ignore[attr-defined]
             outputs = (
                 output if j == ctx.active else module(x)  # type: ignore[attr-defined]
-                for j, module in enumerate(ctx.modules)  # type: ignore[attr-defined]
+                for j, (module, x) in enumerate(zip(ctx.modules, inputs, strict=True))  # type: ignore[attr-defined]
             )
             gate_grads = torch.stack([(o * grad).sum(dtype=ctx.dtype) for o in outputs])  # type: ignore[attr-defined]
-        return grad, gate_grads, None, None, None
+        return grad, gate_grads, None, None, *(None for _ in inputs)
 
 
 @contextmanager

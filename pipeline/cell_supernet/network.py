@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from pipeline.architecture import Architecture
 from pipeline.cell_supernet.cell import Cell
 from pipeline.cell_supernet.derived import derived_network
+from pipeline.cell_supernet.stem import Stem
 from pipeline.cells import KINDS, CellFrame, places
 from pipeline.darts_space import DartsCells
 from pipeline.graph_space import GraphSpace
 from pipeline.space import SearchSpace, SpaceError
-from profilers.graph import Drawing
 from profilers.graph_network import GraphNetwork
 
 
@@ -33,11 +33,8 @@ class CellSupernet(nn.Module):
             )
         self.partial = partial
         self.edges = nodes * (nodes + 3) // 2  # of a cell
-        drawing = Drawing(frame.image)
-        self.stem_outputs = frame.draw_stem(drawing)
-        self.stem = nn.ModuleList(node.op.module() for node in drawing.nodes)
-        self.stem_inputs = [node.inputs[0] for node in drawing.nodes]
-        shapes = [drawing.shape(place) for place in self.stem_outputs]
+        self.stem = Stem(frame)
+        shapes = self.stem.shapes
         inputs = [shape.channels for shape in shapes]
         reduced = shapes[0][:2] != shapes[1][:2]
         self.kinds = [KINDS.index(kind) for kind in frame.kinds]
@@ -52,7 +49,10 @@ class CellSupernet(nn.Module):
     def from_space(space: SearchSpace, partial: int = 1) -> CellSupernet:
         """The supernet of DARTS's space of cells; raises SpaceError for another."""
         if not (isinstance(space, GraphSpace) and isinstance(space.wiring, DartsCells)):
-            raise SpaceError(f"space {space.name}: not DARTS's space of cells, which this supernet is for")
+            raise SpaceError(
+                f"space {space.name}: not DARTS's space of cells, in which all candidates are computed together; "
+                "search it with proxyless or random"
+            )
         return CellSupernet(space.wiring.frame, space.wiring.nodes, partial)
 
     def forward_mixed(self, images: Tensor, mix: Sequence[Tensor], edge_weights: Tensor | None = None) -> Tensor:
@@ -64,7 +64,7 @@ class CellSupernet(nn.Module):
         mixtures = torch.stack([*mix])
         factors = mixtures.new_ones(len(mixtures)) if edge_weights is None else edge_weights
         by_kind = list(zip(torch.split(mixtures, self.edges), torch.split(factors, self.edges), strict=True))
-        before, output = self._stem_states(images)
+        before, output = self.stem(images)
         before, last = before.relu(), output.relu()
         for cell, kind in zip(self.cells, self.kinds, strict=True):
             output = cell(before, last, *by_kind[kind])
@@ -78,10 +78,3 @@ class CellSupernet(nn.Module):
         their weights fit no network.
         """
         return derived_network(self, architecture)
-
-    def _stem_states(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        given = {-1: images.contiguous(memory_format=torch.channels_last)}
-        for place, (module, source) in enumerate(zip(self.stem, self.stem_inputs, strict=True)):
-            given[place] = module(given[source])
-        before, last = self.stem_outputs
-        return given[before], given[last]

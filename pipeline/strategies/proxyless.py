@@ -15,10 +15,19 @@ from torch.nn.functional import cross_entropy
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
 from pipeline.autocast import computed
+from pipeline.cell_paths import CellPaths
 from pipeline.data.seeding import generator
 from pipeline.derivation import LogProbability
 from pipeline.gates import rescale, sample_gates, sample_path
-from pipeline.learned import Learned, Moment, SplitName, alpha_of, choice_optimizer_of, supernet_of, weight_optimizer_of
+from pipeline.learned import (
+    Learned,
+    Moment,
+    SplitName,
+    alpha_of,
+    choice_optimizer_of,
+    path_supernet_of,
+    weight_optimizer_of,
+)
 from pipeline.search_loop import GradientSearch
 from pipeline.search_task import SearchTask
 from pipeline.searcher import Alternation, Batch, Judged, Outcome
@@ -27,16 +36,16 @@ from pipeline.supernet import Supernet, frozen_statistics, frozen_weights
 
 @dataclass(slots=True, kw_only=True)
 class Proxyless:
-    """One path at a time."""
+    """One path at a time, of a chain or of cells."""
 
     alpha: Alpha
-    supernet: Supernet
+    supernet: Supernet | CellPaths
     learned: Learned
     alternation: Alternation = "weights first"
 
     @staticmethod
     def begin(task: SearchTask) -> Proxyless:
-        supernet, alpha = supernet_of(task), alpha_of(task)
+        supernet, alpha = path_supernet_of(task), alpha_of(task)
         learned = Learned(
             supernet=supernet,
             choices={"alpha": alpha.values},

@@ -56,7 +56,7 @@ def gradient(sample: GateSample, alpha: Alpha, power: int = 1) -> list[float]:
     """dL/dalpha of L = (gated sum of FACTORS) ** power."""
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64).requires_grad_()
     (gates,) = sample.gates()
-    output = gates.apply(nn.ModuleList(map(Scale, FACTORS)), x)
+    output = gates.apply(nn.ModuleList(map(Scale, FACTORS)), [x] * len(FACTORS))
     (found,) = torch.autograd.grad(output.sum() ** power, [alpha.values])
     return found[0].tolist()
 
@@ -84,7 +84,7 @@ def test_a_gate_gradient_is_the_sum_of_its_output_times_the_gradient_there(activ
     x, head = torch.randn(4, 2, 5, 5, dtype=torch.float64), torch.randn(2, 2, 5, 5, dtype=torch.float64)
     values = nn.functional.one_hot(torch.tensor(active), 3).double().requires_grad_()
     weighted = sum(value * module(x) for value, module in zip(values, modules, strict=True))
-    gated = Gates((0, 1, 2), active, values).apply(modules, x.requires_grad_())
+    gated = Gates((0, 1, 2), active, values).apply(modules, [x.requires_grad_()] * 3)
     assert torch.equal(gated, modules[active](x))
     losses = [nn.functional.conv2d(output, head).tanh().square().sum() for output in (weighted, gated)]
     expected, found = (torch.autograd.grad(loss, [values], retain_graph=True)[0] for loss in losses)
@@ -94,7 +94,7 @@ def test_a_gate_gradient_is_the_sum_of_its_output_times_the_gradient_there(activ
 def test_gates_in_another_order_address_the_candidates_they_name() -> None:
     modules = nn.ModuleList(map(Scale, FACTORS))
     values = torch.tensor([0.0, 1.0]).requires_grad_()
-    output = Gates((2, 0), 1, values).apply(modules, torch.ones(1, 1, 1, 1).requires_grad_())
+    output = Gates((2, 0), 1, values).apply(modules, [torch.ones(1, 1, 1, 1).requires_grad_()] * 3)
     assert output.item() == FACTORS[0]
     assert torch.autograd.grad(output.sum(), [values])[0].tolist() == [FACTORS[2], FACTORS[0]]
 
