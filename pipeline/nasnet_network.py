@@ -26,6 +26,8 @@ class NasnetNetwork:
     Two stem cells halve the image, with a quarter and half of the filters; without them, as for CIFAR, the first
     convolution keeps its size. `layers` normal cells follow in three groups, before the second and the third of which a
     reduction cell halves the image and doubles the filters: a cell more, or with `in_place` 1 the first of the group.
+    `based` 1 is ENAS's (arXiv:1802.03268): two 1x1 convolutions before the nearer input, and both inputs of the first
+    cell prepared.
     """
 
     cells: str = "nasnet-a"  # a name, or the JSON of a genotype
@@ -37,6 +39,7 @@ class NasnetNetwork:
     stem: int = 32
     stem_cells: int = 2
     in_place: int = 0
+    based: int = 0
 
     def __post_init__(self) -> None:
         least = {"resolution": 3, "channels": 1, "classes": 1, "filters": 4, "layers": 3, "stem": 1}
@@ -45,8 +48,9 @@ class NasnetNetwork:
                 raise SpaceError(f"{name}={getattr(self, name)} must be from {number} to {LARGEST}")
         if self.stem_cells not in {0, 2}:
             raise SpaceError(f"stem_cells={self.stem_cells} must be 0, as for CIFAR, or 2, as for ImageNet")
-        if self.in_place not in {0, 1}:
-            raise SpaceError(f"in_place={self.in_place} must be 0 or 1")
+        for name in ("in_place", "based"):
+            if getattr(self, name) not in {0, 1}:
+                raise SpaceError(f"{name}={getattr(self, name)} must be 0 or 1")
         genotype = genotype_named(self.cells)
         for name, _ in chain.from_iterable((*genotype.normal.nodes, *genotype.reduce.nodes)):
             edge(name, self.filters, self.filters, stride=1)
@@ -64,7 +68,8 @@ class NasnetNetwork:
         outputs = [INPUT, drawing.add(first, INPUT, name="stem")]
         for number, (reduces, filters) in enumerate(self._cells()):
             before = outputs[-2] if number else outputs[-1]
-            outputs.append(_CellDrawing(drawing, f"cell{number}", filters, reduces).draw(genotype, before, outputs[-1]))
+            cell = _CellDrawing(drawing, f"cell{number}", filters, reduces, bool(self.based))
+            outputs.append(cell.draw(genotype, before, outputs[-1]))
         features = drawing.add(Relu(), outputs[-1])
         drawing.add(Classifier(self.classes), features, name="classifier")
         return drawing.graph()
@@ -91,11 +96,14 @@ class _CellDrawing:
     name: str
     filters: int
     reduces: bool
+    based: bool
 
     def draw(self, genotype: Genotype, before: int, last: int) -> int:
         cell = genotype.reduce if self.reduces else genotype.normal
-        # The first cell of all reads one input twice, and takes it as it is the second time.
-        states = [before if before == last else self._prepared(before, last), self._add([ReLUConv(self.filters)], last)]
+        # The first cell of all reads one input twice, and takes it as it is the second time; ENAS's does not.
+        as_it_is = before == last and not self.based
+        convs = [ReLUConv(self.filters)] * (2 if self.based else 1)
+        states = [before if as_it_is else self._prepared(before, last), self._add(convs, last)]
         for edges in cell.nodes:
             terms = [self._edge(operation, states[state], state) for operation, state in edges]
             states.append(self.drawing.add(Add(), *terms, name=self.name))

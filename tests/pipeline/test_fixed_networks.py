@@ -16,6 +16,7 @@ SMALL = {
     "phone": "nasnet?resolution=75&classes=5&filters=8&layers=3&stem=4",
     "phone, in place": "nasnet?resolution=65&classes=5&filters=9&layers=3&stem=4&in_place=1",
     "cifar": "nasnet?resolution=16&channels=1&classes=5&filters=8&layers=3&stem=6&stem_cells=0",
+    "cifar, ENAS's": "nasnet?resolution=16&channels=1&classes=5&filters=8&layers=3&stem=6&stem_cells=0&based=1",
     "darts": "genotype?resolution=16&channels=1&classes=5&filters=4&layers=3",
 }
 
@@ -58,6 +59,7 @@ def test_cells_may_be_given_as_the_text_of_a_genotype() -> None:
         ("nasnet?filters=3", "filters=3 must be from 4 to"),
         ("nasnet?stem_cells=1", "stem_cells=1 must be 0, as for CIFAR, or 2, as for ImageNet"),
         ("nasnet?in_place=2", "in_place=2 must be 0 or 1"),
+        ("nasnet?based=2", "based=2 must be 0 or 1"),
         ("nasnet?resolution=2", "resolution=2 must be from 3 to"),
         ("nasnet?cells=pc-darts-cifar", "operation dil_conv_3x3 has no place in NASNet's frame"),
     ],

@@ -56,7 +56,7 @@ GOLDEN = {
     "amoebanet-a-large": (468_151_184, 103_887_693_968),
     "amoebanet-a-cifar-32": (2_548_682, 388_535_296),
     "amoebanet-a-cifar-36": (3_194_506, 485_781_120),
-    "enas-micro-cifar": (3_753_334, 614_640_672),
+    "enas-micro-cifar": (3_894_382, 620_907_552),
     "zennet-400m": (5_698_208, 400_213_376),
     "zennet-600m": (7_125_944, 597_503_840),
     "zennet-900m": (19_351_644, 915_283_136),
@@ -201,6 +201,14 @@ def test_the_574_million_of_darts_are_none_of_the_counts_that_are_known() -> Non
     figure = PUBLISHED["darts-v2-imagenet"].macs
     more = (0, 2 * elements.normalised, elements.rectified, 2 * elements.normalised + elements.rectified)
     assert figure is not None and not any(figure.agrees(network.macs + each) for each in more)
+
+
+def test_the_4_6_million_of_enas_are_none_of_the_counts_of_its_code() -> None:
+    params = load_network("enas-micro-cifar").params
+    auxiliary = 720 * 128 + 2 * 128 + 2 * 2 * 128 * 768 + 2 * 768 + 768 * 10  # after the first cell of the last group
+    figure = PUBLISHED["enas-micro-cifar"].params
+    assert Figure("4.39M").agrees(params - 10 + auxiliary)
+    assert figure is not None and not any(figure.agrees(each) for each in (params, params + auxiliary))
 
 
 def test_unas_prints_its_network_for_cifar100_with_the_classes_of_cifar100() -> None:
