@@ -1,4 +1,4 @@
-"""An AI pack: Google Play brings each phone the model that was fastest on its system on a chip.
+"""An AI pack: Google Play brings each phone the model that was measured best on its system on a chip.
 
 Folders `model#group_NAME` of the pack go to the phones of that group, `model#group_other` to all others; every app sees
 its own as `model` (developer.android.com/google/play/on-device-ai).
@@ -11,10 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deploy.choice import SAME
-from deploy.manifest import Manifest, Measured
+from deploy.manifest import Manifest, Measured, Model
 from deploy.packager import BundleContents, Files
-from deploy.variant import Variant
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -53,35 +51,34 @@ class Chip:
 
 
 def ai_pack(contents: BundleContents, manifest: Manifest, finished: Callable[[bytes, BundleContents], bytes]) -> Files:
-    """The pack and Play's list of groups, where phones of several systems on a chip were measured; else nothing."""
-    fastest = fastest_by_chip(contents)
-    if len(fastest) < 2:
+    """The pack and Play's list of groups, where a model is the best for some; else nothing."""
+    models = {group: model for model in manifest.models for group in model.groups}
+    if not models:
         return {}
-    main = contents.shipped[0].candidate.variant
-    groups = {_OTHER: main} | {chip.group: variant for chip, (variant, _) in fastest.items()}
-    models = {
-        f"{PACK}/src/main/assets/model#group_{group}/model.tflite": finished(
-            variant.artifact.path.read_bytes(), contents
-        )
-        for group, variant in groups.items()
-    }
+    variants, chips = contents.variants, _chips(contents)
     return {
-        **models,
+        **{
+            f"{PACK}/src/main/assets/model#group_{group}/model.tflite": finished(
+                variants[model.name].artifact.path.read_bytes(), contents
+            )
+            for group, model in {_OTHER: manifest.model, **models}.items()
+        },
         f"{PACK}/build.gradle.kts": _BUILD.encode(),
-        f"{PACK}/README.md": _readme(manifest.name, main, fastest).encode(),
-        TARGETING: targeting_config(list(fastest)),
+        f"{PACK}/README.md": _readme(manifest, {chips[group]: model for group, model in models.items()}).encode(),
+        TARGETING: targeting_config([chips[group] for group in models]),
     }
 
 
-def fastest_by_chip(contents: BundleContents) -> dict[Chip, tuple[Variant, Measured]]:
-    """Of the shipped files the fastest on each chip that was measured, within 2 % of that the smallest."""
-    found: dict[Chip, list[tuple[Variant, Measured]]] = {}
-    for verdict in contents.shipped:
-        for measured in verdict.candidate.measured:
-            chip = chip_of(measured)
-            if chip is not None:
-                found.setdefault(chip, []).append((verdict.candidate.variant, measured))
-    return {chip: _best(ranked) for chip, ranked in found.items()}
+def group_of(measured: Measured) -> str | None:
+    """The group that what was measured holds for."""
+    chip = chip_of(measured)
+    return None if chip is None else chip.group
+
+
+def _chips(contents: BundleContents) -> dict[str, Chip]:
+    """Of each group."""
+    found = (chip_of(each) for verdict in contents.verdicts for each in verdict.candidate.measured)
+    return {chip.group: chip for chip in found if chip is not None}
 
 
 def chip_of(measured: Measured) -> Chip | None:
@@ -118,22 +115,17 @@ def _tag(name: str) -> str:
     return f"{{{_NAMESPACE}}}{name}"
 
 
-def _best(ranked: list[tuple[Variant, Measured]]) -> tuple[Variant, Measured]:
-    limit_ms = min(measured.measured_ms for _, measured in ranked) * (1 + SAME)
-    near = [each for each in ranked if each[1].measured_ms <= limit_ms]
-    return min(near, key=lambda each: each[0].artifact.size_bytes)
-
-
-def _readme(name: str, main: Variant, fastest: dict[Chip, tuple[Variant, Measured]]) -> str:
+def _readme(manifest: Manifest, models: dict[Chip, Model]) -> str:
     rows = "".join(
-        f"| {chip.manufacturer} {chip.model} | `{chip.group}` | {variant.precision} | {measured.measured_ms:.3f} ms |\n"
-        for chip, (variant, measured) in fastest.items()
+        f"| {chip.manufacturer} {chip.model} | `{chip.group}` | {model.precision} | {model.groups[chip.group]} |\n"
+        for chip, model in models.items()
     )
-    return f"""# {name}: the fastest model for each phone
+    main = manifest.model
+    return f"""# {manifest.name}: the best model for each phone
 
-| system on a chip | group | model | measured |
+| system on a chip | group | model | why |
 |---|---|---|---|
-{rows}| any other | `{_OTHER}` | {main.precision} | not measured there |
+{rows}| any other | `{_OTHER}` | {main.precision} | not measured there; of all that were measured: {main.reason} |
 
 Android Gradle Plugin 8.10 or newer brings each phone its own through Google Play:
 

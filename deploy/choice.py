@@ -1,31 +1,80 @@
-"""Which precision of a network is shipped: the best by what was measured of each, on the device and on images."""
+"""Which precision of a network is shipped: the best by what was measured of each, on its devices and on images."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import get_args
 
+from deploy.comparison import Comparison
+from deploy.manifest import Measured
 from deploy.variant import Candidate, Verdict
 from profilers.precision import Precision
 from profilers.target import Target
 
-# Latencies that differ by less are the same: then the smaller file is the better one.
-SAME = 0.02
+# The group of devices that one is of, where each group gets a file of its own.
+GroupOf = Callable[[Measured], str | None]
 
 
-def choose(candidates: Sequence[Candidate], *, max_accuracy_drop: float) -> tuple[Verdict, ...]:
-    """A verdict on each candidate of one runtime: those fit to ship, the best first, then the others.
+def ungrouped(measured: Measured) -> None:
+    """One file for all devices."""
 
-    Not fit is what loses more than `max_accuracy_drop` points of validation accuracy against fp32, what is measured
-    slower than fp32 (fp16: by more than SAME), what gives no numbers, and what one of its targets cannot run. Of the
-    rest the fastest is best, or the smallest file of those that are as fast; where nothing was measured, the smallest
-    of all. Latencies are compared on one device only, the first of those that any candidate was measured on.
+
+def choose(
+    candidates: Sequence[Candidate],
+    *,
+    on: Sequence[Target],
+    max_accuracy_drop: float,
+    among: Collection[Precision] = get_args(Precision),
+    group_of: GroupOf = ungrouped,
+) -> tuple[Verdict, ...]:
+    """A verdict on each candidate of one runtime: those to ship, the best for all devices first, then the others.
+
+    Devices of one kind decide, that of the first of `on`; each with the settings that were named for it first. Not fit
+    is what one of them does not run or measured slower than fp32 (fp16: by more than SAME), what loses more than
+    `max_accuracy_drop` points of validation accuracy against fp32, and what gives no numbers. Of the rest the fastest
+    is best, by the geometric mean over these devices, or the smallest file of those that are as fast; where nothing was
+    measured, the smallest of all. Precisions that are not `among` are only compared with.
+
+    The best for each group of devices, by the same rules on these alone, is shipped, too.
     """
-    found = _Comparison.of(candidates, max_accuracy_drop)
-    flaws = [found.flaw(candidate) for candidate in candidates]
+    places = deciding(on)
+    judge = partial(_judged, candidates, max_accuracy_drop=max_accuracy_drop, among=among)
+    general = judge(places, told=[each.place for each in on if each.place not in places])
+    groups = _groups(candidates, places, group_of) if any(each.shipped for each in general) else {}
+    best = {name: judge(own)[0] for name, own in groups.items()}
+    if len(best) == 1 and all(each.candidate is general[0].candidate for each in best.values()):
+        return general
+    verdicts = [_for_groups(each, _reasons(each, best)) for each in general]
+    return tuple(sorted(verdicts, key=lambda each: not each.shipped))
+
+
+def deciding(on: Sequence[Target]) -> tuple[Target, ...]:
+    """Each device of the kind that is named first, with its first settings; whatever the precision."""
+    first: dict[str, Target] = {}
+    for target in on:
+        if target.kind == on[0].kind:
+            first.setdefault(target.device, target.place)
+    return tuple(first.values())
+
+
+def _judged(
+    candidates: Sequence[Candidate],
+    places: Sequence[Target],
+    told: Sequence[Target] = (),
+    *,
+    max_accuracy_drop: float,
+    among: Collection[Precision],
+) -> tuple[Verdict, ...]:
+    """By what was measured on these places; the others that are `told` are told of where fp32 is faster there."""
+    found = Comparison.of(candidates, places, max_accuracy_drop)
+    flaws = [found.flaw(each) or _not_among(each, among) for each in candidates]
     fit = found.ranked([each for each, flaw in zip(candidates, flaws, strict=True) if not flaw])
-    shipped = [Verdict(candidate=each, shipped=True, reason=found.merit(each, fit)) for each in fit]
+    shipped = [
+        Verdict(candidate=each, shipped=True, reason="; ".join([found.merit(each, fit), *found.slower(each, told)]))
+        for each in fit
+    ]
     others = [
         Verdict(candidate=each, shipped=False, reason=flaw)
         for each, flaw in zip(candidates, flaws, strict=True)
@@ -34,113 +83,30 @@ def choose(candidates: Sequence[Candidate], *, max_accuracy_drop: float) -> tupl
     return (*shipped, *others)
 
 
-def only_of(verdicts: Sequence[Verdict], precisions: Collection[Precision]) -> tuple[Verdict, ...]:
-    """The same with nothing shipped of another precision, which was there to compare with."""
-    named = ", ".join(precisions)
-    kept = [
-        each
-        if not each.shipped or each.candidate.variant.precision in precisions
-        else replace(each, shipped=False, reason=f"what the others are compared with; {named} is to be shipped")
-        for each in verdicts
-    ]
-    return tuple(sorted(kept, key=lambda each: not each.shipped))
+def _not_among(candidate: Candidate, among: Collection[Precision]) -> str:
+    if candidate.variant.precision in among:
+        return ""
+    return f"what the others are compared with; {', '.join(among)} is to be shipped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Comparison:
-    """What candidates are compared with, and where."""
-
-    reference: Candidate | None
-    place: Target | None
-    max_accuracy_drop: float
-
-    @staticmethod
-    def of(candidates: Sequence[Candidate], max_accuracy_drop: float) -> _Comparison:
-        running = [each for each in candidates if not each.failed]
-        places = [Target.parse(each.target).place for candidate in running for each in candidate.measured[:1]]
-        return _Comparison(
-            reference=next((each for each in candidates if each.variant.precision == "fp32"), None),
-            place=places[0] if places else None,
-            max_accuracy_drop=max_accuracy_drop,
-        )
-
-    def ms(self, candidate: Candidate | None) -> float | None:
-        """The latency that counts; None where it was not measured."""
-        measured = () if candidate is None else candidate.measured
-        return next((each.measured_ms for each in measured if Target.parse(each.target).place == self.place), None)
-
-    def points_lost(self, candidate: Candidate) -> float | None:
-        """Of validation accuracy against fp32; None where one of both is not known."""
-        own = candidate.variant.validation
-        fp32 = None if self.reference is None else self.reference.variant.validation
-        if own is None or fp32 is None:
-            return None
-        if own.images != fp32.images:
-            raise ValueError(f"{candidate.variant.name}: judged by {own.images} images, but fp32 by {fp32.images}")
-        return 100 * (fp32.correct - own.correct) / own.images
-
-    def flaw(self, candidate: Candidate) -> str:
-        """Why a candidate is not shipped; empty where it may be."""
-        parity = candidate.variant.parity
-        flaws = [candidate.failed] if candidate.failed else []
-        if parity is not None and not math.isfinite(parity.max_abs_difference):
-            flaws.append("gives values that are not numbers")
-        lost, ms, fp32_ms = self.points_lost(candidate), self.ms(candidate), self.ms(self.reference)
-        if lost is not None and lost > self.max_accuracy_drop:
-            allowed = f"{self.max_accuracy_drop:g} are allowed"
-            flaws.append(f"loses {lost:.2f} points of validation accuracy against fp32, {allowed}")
-        if ms is not None and fp32_ms is not None and ms > fp32_ms * (1 + _slack(candidate)):
-            flaws.append(f"slower than fp32: {ms:.4g} ms against {fp32_ms:.4g} ms on {self.place}")
-        return "; ".join(flaws)
-
-    def ranked(self, fit: Sequence[Candidate]) -> list[Candidate]:
-        """The best first, then by latency; what was not measured last, by size."""
-        timed = [(ms, each) for each in fit if (ms := self.ms(each)) is not None]
-        timed.sort(key=lambda pair: pair[0])
-        untimed = [each for each in fit if self.ms(each) is None]
-        untimed.sort(key=lambda each: each.variant.artifact.size_bytes)
-        if not timed:
-            return untimed
-        level = [pair for pair in timed if pair[0] <= timed[0][0] * (1 + SAME)]
-        best = min(level, key=lambda pair: (pair[1].variant.artifact.size_bytes, pair[0]))
-        return [best[1], *(each for _, each in timed if each is not best[1]), *untimed]
-
-    def merit(self, candidate: Candidate, fit: Sequence[Candidate]) -> str:
-        """Why a candidate is shipped."""
-        facts = [self._speed(candidate, fit)]
-        lost = self.points_lost(candidate)
-        if lost is None and candidate.variant.validation is None:
-            facts.append("accuracy not evaluated: nothing on the machine that packed it runs it")
-        if lost is not None and candidate is not self.reference:
-            accuracy = f"{abs(lost):.2f} points of validation accuracy {'below' if lost > 0 else 'above'} fp32"
-            facts.append(accuracy if lost else "validation accuracy as fp32")
-        facts += self._slower_elsewhere(candidate)
-        return "; ".join(facts)
-
-    def _speed(self, candidate: Candidate, fit: Sequence[Candidate]) -> str:
-        ms, fp32_ms = self.ms(candidate), self.ms(self.reference)
-        if ms is None:
-            return "not measured" + (", the smallest file" if candidate is fit[0] and len(fit) > 1 else "")
-        told = f"{ms:.4g} ms on {self.place}"
-        if candidate is fit[0]:
-            fastest_ms = min(other for each in fit if (other := self.ms(each)) is not None)
-            told += ", the fastest" if ms == fastest_ms else f", as fast as any within {SAME:.0%} and the smallest file"
-        if fp32_ms is not None and candidate is not self.reference:
-            told += f" (fp32: {fp32_ms:.4g} ms)"
-        return told
-
-    def _slower_elsewhere(self, candidate: Candidate) -> Iterator[str]:
-        """The other places where a candidate was measured slower than fp32."""
-        fp32 = {} if self.reference is None else _ms_by_place(self.reference)
-        for place, ms in _ms_by_place(candidate).items():
-            if place != self.place and ms > fp32.get(place, math.inf) * (1 + _slack(candidate)):
-                yield f"slower than fp32 on {place}: {ms:.4g} ms against {fp32[place]:.4g} ms"
+def _groups(candidates: Sequence[Candidate], places: Sequence[Target], group_of: GroupOf) -> dict[str, list[Target]]:
+    measured = {Target.parse(each.target).place: each for candidate in candidates for each in candidate.measured}
+    groups: dict[str, list[Target]] = {}
+    for place in places:
+        name = group_of(measured[place]) if place in measured else None
+        if name is not None:
+            groups.setdefault(name, []).append(place)
+    return groups
 
 
-def _ms_by_place(candidate: Candidate) -> dict[Target, float]:
-    return {Target.parse(each.target).place: each.measured_ms for each in candidate.measured}
+def _reasons(verdict: Verdict, best: Mapping[str, Verdict]) -> dict[str, str]:
+    """The groups that a candidate is the best for, and why."""
+    return {name: each.reason for name, each in best.items() if each.candidate is verdict.candidate}
 
 
-def _slack(candidate: Candidate) -> float:
-    """Where fp16 is computed as fp32, only chance says which is measured slower."""
-    return SAME if candidate.variant.precision == "fp16" else 0
+def _for_groups(verdict: Verdict, groups: Mapping[str, str]) -> Verdict:
+    """The verdict on what is also, or only, shipped as the best for these groups."""
+    if verdict.shipped or not groups:
+        return replace(verdict, groups=groups)
+    told = "; ".join(f"the best for {name}: {why}" for name, why in groups.items())
+    return replace(verdict, shipped=True, groups=groups, reason=f"{told}; not for every device: {verdict.reason}")

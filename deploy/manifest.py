@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
 
+from deploy.kind import Kind
 from deploy.parity import Parity
 from profilers.artifact import Format, Layout, TensorSpec
 from profilers.files import check, read_json
 from profilers.precision import Precision
 
-# 1: one fp32 model. 2: several models, each with what was found of it, those that were left out or could not be made,
-#    and what int8 was calibrated on
+# 1: one fp32 model. 2: several models, each with what was found of it and the groups of devices that it is for, those
+#    that were left out or could not be made, and what int8 was calibrated on
 SCHEMA = 2
 
 MANIFEST = "manifest.json"
@@ -143,11 +144,11 @@ class Model:
     accuracy: Accuracy | None
     measured: tuple[Measured, ...]  # on each target, the one that its precision was chosen for first
     reason: Text  # why it is shipped
+    groups: dict[str, str] = field(default_factory=dict)  # of devices that get this one as theirs -> why
 
     @property
     def name(self) -> str:
-        """As in `litert-int8`."""
-        return f"{self.runtime}-{self.precision}"
+        return Kind(self.runtime, self.precision).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +170,10 @@ class Refused:
     runtime: Text
     precision: Precision
     reason: Text
+
+    @property
+    def name(self) -> str:
+        return Kind(self.runtime, self.precision).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +206,8 @@ class FileRecord:
 class Manifest:
     """Everything a program needs to use and check a bundle. `files` lists all but the manifest and the checksums.
 
-    The first of `models` is the one to use; the others are for other runtimes and devices.
+    The first of `models` is the one to use; the others are for other runtimes and devices, `groups` of them where the
+    bundle brings each its own.
     """
 
     # The root's setting holds for every record inside.

@@ -155,7 +155,7 @@ def _setting(name: str, value: object) -> dict[str, str]:
 def _environment(found: Performance) -> dict[str, Any]:
     """MLPerf's record of a phone where it is one; of any other device all facts, under a name of their own."""
     device = dict(found.device)
-    if found.target.device.partition(":")[0] != "adb":
+    if found.target.kind != "adb":
         return {"platform": "other", "value": {"android": None, "ios": None, "windows": None, "other": device}}
     android: dict[str, Any] = {
         "os_version": device.get("android", ""),

@@ -116,6 +116,7 @@ def _shipped(packager: Packager, contents: BundleContents, verdict: Verdict, *, 
         accuracy=variant.test,
         measured=verdict.candidate.measured,
         reason=verdict.reason,
+        groups=dict(verdict.groups),
     )
     return Shipped(model=model, files={**files, record.outputs.path: golden.to_bytes(outputs)}, outputs=outputs)
 

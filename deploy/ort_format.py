@@ -32,7 +32,7 @@ def ort_files(contents: BundleContents, manifest: Manifest, folder: str) -> File
 
     Raises BundleError where one of them does not compute what its .onnx file does.
     """
-    variants = {verdict.candidate.variant.name: verdict.candidate.variant for verdict in contents.shipped}
+    variants = contents.variants
     models = {
         PurePosixPath(model.path).stem: variants[model.name] for model in manifest.models if model.format == "onnx"
     }

@@ -66,8 +66,7 @@ def require_operations(target: Target) -> None:
             f"{target}: LiteRT's Python package tells the time of a whole model only; an overlay is made of an .onnx "
             "model on onnxruntime"
         )
-    kind = target.device.partition(":")[0]
-    if target.runtime != "onnxruntime" or target.accelerator != "cpu" or kind not in {"local", "ssh"}:
+    if target.runtime != "onnxruntime" or target.accelerator != "cpu" or target.kind not in {"local", "ssh"}:
         raise TargetError(f"{target}: an overlay is made by onnxruntime on a CPU, on this machine or over ssh")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deploy.choice import GroupOf, ungrouped
 from deploy.errors import BundleError
 from deploy.manifest import Accuracy, Calibration, Data, Manifest, Network, Refused
 from deploy.variant import Variant, Verdict
@@ -55,12 +56,17 @@ class BundleContents:
     def shipped(self) -> tuple[Verdict, ...]:
         return tuple(verdict for verdict in self.verdicts if verdict.shipped)
 
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """Those that are shipped, by their names."""
+        return {each.candidate.variant.name: each.candidate.variant for each in self.shipped}
+
     def _reasons(self) -> Iterator[str]:
         """Why there is nothing to ship."""
         for verdict in self.verdicts:
             yield f"{verdict.candidate.variant.name}: {verdict.reason}"
         for refused in self.refused:
-            yield f"{refused.runtime}-{refused.precision} could not be made: {refused.reason}"
+            yield f"{refused.name} could not be made: {refused.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +74,12 @@ class Packager:
     """One kind of bundle. Paths are relative to the bundle, with forward slashes.
 
     Made of the files of `runtimes`, each in those of `precisions` that it has, chosen by what was measured on
-    `devices`. `model` says where a shipped file goes: the main one, or (is_main False) one for other devices.
-    `templates` maps files of the bundle to files under templates/; those that end in .j2 see the manifest as `m`, its
-    `files` still empty, and the label of the example image as `example_label`. `finished` makes the bytes that are
-    shipped from those that were compiled, metadata appended; they must run as they did before. `more_files` makes what
-    no template does. `require` raises where something that it packs is not on this machine.
+    `devices`: one for all of them, and where `group_of` tells groups, the best for each group besides. `model` says
+    where a shipped file goes: the main one, or (is_main False) one for other devices. `templates` maps files of the
+    bundle to files under templates/; those that end in .j2 see the manifest as `m`, its `files` still empty, and the
+    label of the example image as `example_label`. `finished` makes the bytes that are shipped from those that were
+    compiled, metadata appended; they must run as they did before. `more_files` makes what no template does. `require`
+    raises where something that it packs is not on this machine.
     """
 
     name: str
@@ -85,6 +92,7 @@ class Packager:
     templates: Mapping[str, str]
     devices: tuple[str, ...] = ("local",)  # kinds of device that it is for, the likeliest first
     accelerators: tuple[str, ...] = ("cpu",)
+    group_of: GroupOf = ungrouped
     alternatives: bool = False  # ships every precision that is fit, not only the best of each runtime
     single: bool = False  # ships the best of all, not of each runtime
     unmeasured: bool = False  # may be made where no device was there to measure on, and says so
@@ -95,4 +103,4 @@ class Packager:
     def suits(self, target: Target) -> bool:
         """Whether what is measured there says something for this bundle."""
         fits = target.runtime in self.runtimes and target.accelerator in self.accelerators
-        return fits and target.device.partition(":")[0] in self.devices
+        return fits and target.kind in self.devices

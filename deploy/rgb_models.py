@@ -25,11 +25,10 @@ def rgb_models(
     if manifest.preprocessing.channels != 1:
         return {}
     files = {}
-    for verdict in contents.shipped:
-        variant = verdict.candidate.variant
+    for name, variant in contents.variants.items():
         data = finished(takes_rgb(variant.artifact.path.read_bytes()), contents)
         _require_agreement(variant, data, contents)
-        files[f"{folder}/{variant.name}.tflite"] = data
+        files[f"{folder}/{name}.tflite"] = data
     return files
 
 

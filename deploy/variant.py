@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from deploy.kind import Kind
 from deploy.manifest import Accuracy, Answers, Measured
 from deploy.parity import Parity
 from profilers.artifact import Artifact
@@ -28,8 +30,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """As in `litert-int8`."""
-        return f"{self.runtime}-{self.precision}"
+        return Kind(self.runtime, self.precision).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Candidate:
 
     variant: Variant
     measured: tuple[Measured, ...] = ()
-    failed: str = ""  # on which of these targets it does not run, and why
+    failed: Mapping[str, str] = field(default_factory=dict)  # target that does not run it -> why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +49,4 @@ class Verdict:
     candidate: Candidate
     shipped: bool
     reason: str
+    groups: Mapping[str, str] = field(default_factory=dict)  # of devices that get this one as theirs -> why

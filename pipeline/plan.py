@@ -54,11 +54,6 @@ class TargetPlan:
     def parsed(self) -> Target:
         return Target.parse(self.target)
 
-    @property
-    def kind(self) -> str:
-        """Of its device: local, ssh, adb, browser."""
-        return self.parsed.device.partition(":")[0]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfilePlan:
@@ -137,7 +132,7 @@ class Plan:
         """The targets that say something for a bundle, or for its files of one runtime; the likeliest device first."""
         suiting = [each for each in self.targets if packager.suits(each.parsed)]
         suiting = [each for each in suiting if runtime in {None, each.parsed.runtime}]
-        return tuple(sorted(suiting, key=lambda each: packager.devices.index(each.kind)))
+        return tuple(sorted(suiting, key=lambda each: packager.devices.index(each.parsed.kind)))
 
     def save(self, folder: Path) -> None:
         write_json(folder / "plan.json", {"schema": SCHEMA, **asdict(self)})

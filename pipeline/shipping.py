@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from typing import TYPE_CHECKING
 
 from deploy.errors import PackagerError
+from deploy.kind import Kind
 from deploy.manifest import Answers
 from deploy.packager import Packager
 from deploy.packagers import load_packager
@@ -15,7 +16,6 @@ from pipeline.plan import Plan
 from pipeline.profiling import compile_job
 from profilers.compile_cache import CompileJob
 from profilers.graph import Graph
-from profilers.precision import Precision
 from profilers.runtimes import RUNTIMES, installed, load_runtime
 
 if TYPE_CHECKING:
@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 
 # Those whose applications expect logits, as PyTorch's do; the others' readers of models expect probabilities.
 _LOGITS = frozenset({"onnxruntime", "pytorch"})
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A file of the network: by one runtime, in one precision."""
-
-    runtime: str
-    precision: Precision
-
-    @property
-    def name(self) -> str:
-        """As in `litert-int8`."""
-        return f"{self.runtime}-{self.precision}"
 
 
 def kinds_of(plan: Plan) -> tuple[Kind, ...]:

@@ -63,7 +63,7 @@ class Question:
     def __post_init__(self) -> None:
         if self.table is not None and self.table.target.place != self.target.place:
             raise FileError(f"{self.table.path}: a table of {self.table.target}, which tells nothing of {self.target}")
-        if self.shapes and self.target.device.partition(":")[0] == "adb":
+        if self.shapes and self.target.kind == "adb":
             raise TargetError(
                 f"{self.target}: over adb benchmark_model runs a model with the sizes in its file; leave out "
                 "--shape, or export the model with the sizes wanted"

@@ -56,6 +56,11 @@ class Target:
         return Target(device=device, runtime=runtime, **_options(text, query))  # type: ignore[arg-type]
 
     @property
+    def kind(self) -> str:
+        """Of its device: local, ssh, adb, browser."""
+        return self.device.partition(":")[0]
+
+    @property
     def place(self) -> Target:
         """Where it measures, whatever the precision."""
         return replace(self, precision="fp32")

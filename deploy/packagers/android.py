@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.ai_pack import ai_pack
+from deploy.ai_pack import ai_pack, group_of
 from deploy.manifest import Manifest
 from deploy.packager import BundleContents, Files, Packager
 from deploy.rgb_models import rgb_models
@@ -45,6 +45,7 @@ PACKAGER = Packager(
         "MODEL_CARD.md": "MODEL_CARD.md.j2",
     },
     devices=("adb", "local"),
+    group_of=group_of,
     alternatives=True,
     finished=_finished,
     more_files=_more_files,

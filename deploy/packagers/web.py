@@ -53,9 +53,7 @@ def _service_worker(files: Files, contents: BundleContents, manifest: Manifest) 
     """The script, with a version that no other contents of the bundle have: a browser looks at nothing else."""
     digests = {name: sha256(data) for name, data in files.items()}
     digests |= {source: sha256((_TEMPLATES.parent / source).read_bytes()) for source in PACKAGER.templates.values()}
-    digests |= {
-        variant.name: variant.artifact.sha256 for variant in (verdict.candidate.variant for verdict in contents.shipped)
-    }
+    digests |= {name: variant.artifact.sha256 for name, variant in contents.variants.items()}
     digests["manifest"] = sha256(json.dumps(as_document(manifest)).encode())
     digests["labels"] = sha256("\n".join(contents.labels).encode())
     version = sha256(checksums(digests).encode())[:16]

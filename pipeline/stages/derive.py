@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.kind import Kind
 from latency_tables.table import Latency
 from pipeline.architecture import Architecture
 from pipeline.budget import Goal
 from pipeline.profiling import network_name
 from pipeline.run import Run
 from pipeline.search_task import SearchResult
-from pipeline.shipping import Kind, shipped_job
+from pipeline.shipping import shipped_job
 from pipeline.stage import Stage
 from profilers.compile_cache import compile_all
 from profilers.errors import MillisError

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deploy.kind import Kind
 from deploy.manifest import Accuracy
 from deploy.parity import FP32_TOLERANCE, Parity, check_parity, measure_parity
 from deploy.variant import Variant
 from pipeline.run import Run
-from pipeline.shipping import Kind, answers_of, kinds_of, require_makeable, shipped_job, shipped_module
+from pipeline.shipping import answers_of, kinds_of, require_makeable, shipped_job, shipped_module
 from pipeline.stage import Stage
 from profilers.artifact import Artifact
 from profilers.compile_cache import CompileJob, compile_all

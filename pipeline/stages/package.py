@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from deploy.choice import choose, only_of
+from deploy.choice import choose, deciding
+from deploy.kind import Kind
 from deploy.manifest import Accuracy, Calibration, Data, Measured, Network, Refused
 from deploy.packager import BundleContents, Packager
 from deploy.packagers import load_packager, pack
@@ -17,7 +19,7 @@ from deploy.variant import Candidate, Variant, Verdict
 from deploy.verify import verify
 from pipeline.plan import TargetPlan
 from pipeline.run import Run
-from pipeline.shipping import Kind, bundle_kinds, packages_of
+from pipeline.shipping import bundle_kinds, packages_of
 from pipeline.stage import Stage
 from pipeline.stages.export import evenly, read_exports, trained_network
 from pipeline.stages.measure import read_failures, read_measured
@@ -52,7 +54,7 @@ def verdicts_on(run: Run, target: TargetPlan) -> tuple[Verdict, ...]:
         for precision in precisions
         if (variant := read_exports(run).variant(Kind(target.parsed.runtime, precision)))
     ]
-    return choose(candidates, max_accuracy_drop=run.plan.max_accuracy_drop)
+    return choose(candidates, on=[target.parsed], max_accuracy_drop=run.plan.max_accuracy_drop)
 
 
 def measured_on(run: Run, target: TargetPlan, precision: Precision) -> Measured:
@@ -81,41 +83,44 @@ def _group(run: Run, packager: Packager, runtime: str, precisions: Sequence[Prec
     exports = read_exports(run)
     compared = dict.fromkeys((*precisions, "fp32"))
     variants = [each for name in compared if (each := exports.variant(Kind(runtime, name)))]
-    candidates = [_candidate(run, packager, each) for each in variants]
-    verdicts = only_of(choose(candidates, max_accuracy_drop=run.plan.max_accuracy_drop), precisions)
+    targets = run.plan.suiting(packager, runtime)
+    verdicts = choose(
+        [_candidate(run, targets, each) for each in variants],
+        on=[each.parsed for each in targets],
+        max_accuracy_drop=run.plan.max_accuracy_drop,
+        among=precisions,
+        group_of=packager.group_of,
+    )
     return tuple(each for each in verdicts if each.candidate.variant.precision in packager.precisions)
 
 
-def _candidate(run: Run, packager: Packager, variant: Variant) -> Candidate:
-    """A file with what was found on each target that the bundle is for, the likeliest device first."""
-    targets, precision = run.plan.suiting(packager, variant.runtime), variant.precision
-    known, failed = read_measured(run), read_failures(run)
-    failures = [(each.target, failed[each.target].get(precision)) for each in targets]
+def _candidate(run: Run, targets: Sequence[TargetPlan], variant: Variant) -> Candidate:
+    """A file with what was found on each of these targets."""
+    precision, known, failed = variant.precision, read_measured(run), read_failures(run)
     return Candidate(
         variant=variant,
         measured=tuple(measured_on(run, each, precision) for each in targets if precision in known[each.target]),
-        failed="; ".join(f"does not run on {target}: {why}" for target, why in failures if why),
+        failed={each.target: why for each in targets if (why := failed[each.target].get(precision))},
     )
 
 
 def _fastest_first(packager: Packager, groups: Sequence[Sequence[Verdict]]) -> list[Sequence[Verdict]]:
-    """By the likeliest kind of device that measured the best of each, then by latency on one that measured them all."""
+    """By the likeliest kind of device that measured the best of each, then by latency on those that measured all."""
     times = [_ms_by_device(group) for group in groups]
-    shared = [device for each in times for device in each if all(device in other for other in times)]
+    shared = [device for device in times[0] if all(device in each for each in times)] if times else []
 
     def merit(which: int) -> tuple[int, float]:
         kinds = [packager.devices.index(device.partition(":")[0]) for device in times[which]]
-        return min(kinds, default=len(packager.devices)), times[which][shared[0]] if shared else 0
+        return min(kinds, default=len(packager.devices)), math.prod(times[which][device] for device in shared)
 
     return [groups[which] for which in sorted(range(len(groups)), key=merit)]
 
 
 def _ms_by_device(group: Sequence[Verdict]) -> dict[str, float]:
-    """Of the best of a group. Where a device measured it with several settings, those count that were named first."""
-    found: dict[str, float] = {}
-    for measured in (each for verdict in group[:1] for each in verdict.candidate.measured):
-        found.setdefault(Target.parse(measured.target).device, measured.measured_ms)
-    return found
+    """Of the best of a group, on each device of the likeliest kind."""
+    measured = [each for verdict in group[:1] for each in verdict.candidate.measured]
+    times = {Target.parse(each.target).place: each.measured_ms for each in measured}
+    return {place.device: times[place] for place in deciding(list(times))}
 
 
 def contents_for(run: Run, packager: Packager) -> BundleContents:

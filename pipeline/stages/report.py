@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from deploy.kind import Kind
 from deploy.manifest import Accuracy
 from deploy.models import parted
+from deploy.packager import Packager
 from deploy.packagers import load_packager
 from deploy.variant import Verdict
 from pipeline.budget import Reach
@@ -25,12 +28,11 @@ from pipeline.report import (
 )
 from pipeline.run import Run
 from pipeline.search_task import SearchEpoch, SearchResult
-from pipeline.shipping import Kind
 from pipeline.stage import Stage, seconds_taken
 from pipeline.stages.baseline import baseline_beside
 from pipeline.stages.export import Exports, read_exports
 from pipeline.stages.measure import MeasuredNetwork, read_measured
-from pipeline.stages.package import verdicts_for, verdicts_on
+from pipeline.stages.package import measured_on, verdicts_for, verdicts_on
 from pipeline.stages.search import metrics_of
 from pipeline.stages.train import read_train_record
 from profilers.files import check
@@ -139,14 +141,26 @@ def _precision(
 
 
 def _verdicts(run: Run, target: TargetPlan) -> Sequence[Verdict]:
-    """Those of the first bundle that ships a file of this target's runtime, or else of the target by itself."""
+    """Those of the first bundle that ships a file of this target's runtime, or else of the target by itself.
+
+    What the bundle brings to this very target comes first, whatever it has for others.
+    """
     for name in _bundles(run, target):
         packager = load_packager(name)
-        chosen, left = parted(packager, verdicts_for(run, packager))
-        here = [each for each in chosen if each.candidate.variant.runtime == target.parsed.runtime]
-        if here:
-            return [*here, *(each for each in left if each.candidate.variant.runtime == target.parsed.runtime)]
+        chosen, left = (
+            [each for each in verdicts if each.candidate.variant.runtime == target.parsed.runtime]
+            for verdicts in parted(packager, verdicts_for(run, packager))
+        )
+        if chosen:
+            return [*_own_first(run, packager, target, chosen), *left]
     return verdicts_on(run, target)
+
+
+def _own_first(run: Run, packager: Packager, target: TargetPlan, shipped: Sequence[Verdict]) -> list[Verdict]:
+    precision = next(iter(read_measured(run)[target.target]))
+    group = packager.group_of(measured_on(run, target, precision)) or ""
+    own = [replace(each, reason=each.groups[group]) for each in shipped if group in each.groups]
+    return [*own, *(each for each in shipped if group not in each.groups)]
 
 
 def _blocks(run: Run) -> tuple[BlockReport, ...]:

@@ -28,9 +28,10 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from deploy.kind import Kind
 from pipeline.architecture import Architecture
 from pipeline.checkpoint import load_weights
-from pipeline.shipping import Kind, shipped_module
+from pipeline.shipping import shipped_module
 from pipeline.spaces import parse_space
 from profilers import agent
 from profilers.artifact import Artifact

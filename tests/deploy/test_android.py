@@ -12,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.ai_pack import TARGETING, Chip, targeting_config
+from deploy.ai_pack import TARGETING, Chip, group_of, targeting_config
 from deploy.bundle import Bundle
+from deploy.choice import choose
 from deploy.manifest import Model
+from deploy.packager import BundleContents
 from deploy.packagers import pack
+from deploy.variant import Candidate
 from deploy.verify import verify
+from profilers.target import Target
 from tests.deploy.small_networks import (
     DIMENSITY,
     LABELS,
@@ -114,38 +118,76 @@ def test_the_readme_says_where_no_phone_was_measured(grey: Small, tmp_path: Path
     assert "adb shell /data/local/tmp/benchmark_model" in readme and "--num_threads=2" in readme
 
 
-def test_an_ai_pack_brings_each_chip_its_fastest_model(grey: Small, tmp_path: Path) -> None:
+def _chosen(network: Small, *candidates: Candidate) -> BundleContents:
+    """Contents with the choice that is made of candidates, on the phones where they were measured."""
+    on = [Target.parse(each.target).place for candidate in candidates for each in candidate.measured]
+    verdicts = choose(candidates, on=list(dict.fromkeys(on)), max_accuracy_drop=0.5, group_of=group_of)
+    return replace(contents(network, *candidates), verdicts=verdicts)
+
+
+def _packed(folder: Path) -> dict[str, bytes]:
+    """The model that Play brings to each group."""
+    return {path.name: (path / "model.tflite").read_bytes() for path in (folder / "aipack/src/main/assets").iterdir()}
+
+
+def test_an_ai_pack_brings_each_chip_its_best_model_and_others_what_is_best_for_all(
+    grey: Small, tmp_path: Path
+) -> None:
     fp32, int8 = grey.variants["litert-fp32"], grey.variants["litert-int8"]
-    given = contents(
+    given = _chosen(
         grey,
-        candidate(int8, ("adb:a:litert", 0.2, SNAPDRAGON), ("adb:b:litert", 0.6, DIMENSITY)),
         candidate(fp32, ("adb:a:litert", 0.4, SNAPDRAGON), ("adb:b:litert", 0.5, DIMENSITY)),
+        candidate(int8, ("adb:a:litert", 0.2, SNAPDRAGON), ("adb:b:litert", 0.6, DIMENSITY)),
     )
     folder = pack("android", given, tmp_path).folder
-    assets = folder / "aipack/src/main/assets"
-    packed = {path.name: (path / "model.tflite").read_bytes() for path in assets.iterdir()}
-    main, other = (folder / ASSETS / "model.tflite").read_bytes(), (folder / "models/litert-fp32.tflite").read_bytes()
-    assert packed == {
+    main, other = (folder / ASSETS / "model.tflite").read_bytes(), (folder / "models/litert-int8.tflite").read_bytes()
+    assert _packed(folder) == {
         "model#group_other": main,
-        "model#group_soc_QTI_SM8750": main,
-        "model#group_soc_Mediatek_MT6991": other,
+        "model#group_soc_QTI_SM8750": other,
+        "model#group_soc_Mediatek_MT6991": main,
     }
     assert "aipack/README.md" in (folder / "README.md").read_text()
     assert "`GoldenTest.kt`, which opens that file and knows" in (folder / "aipack/README.md").read_text()
     assert verify(folder).complete
 
 
-def test_of_files_as_fast_as_one_another_a_chip_gets_the_smallest(grey: Small, tmp_path: Path) -> None:
+def test_what_one_phone_does_not_run_still_goes_to_the_other_and_the_bundle_says_why(
+    grey: Small, tmp_path: Path
+) -> None:
     fp32, int8 = grey.variants["litert-fp32"], grey.variants["litert-int8"]
-    small_one, large_one = sorted((fp32, int8), key=lambda each: each.artifact.size_bytes)
-    given = contents(
+    given = _chosen(
         grey,
-        candidate(large_one, ("adb:a:litert", 0.400, SNAPDRAGON), ("adb:b:litert", 0.5, DIMENSITY)),
-        candidate(small_one, ("adb:a:litert", 0.404, SNAPDRAGON), ("adb:b:litert", 0.6, DIMENSITY)),
+        candidate(fp32, ("adb:a:litert", 0.4, SNAPDRAGON), ("adb:b:litert", 0.5, DIMENSITY)),
+        replace(candidate(int8, ("adb:a:litert", 0.2, SNAPDRAGON)), failed={"adb:b:litert": "no such op"}),
     )
-    readme = (pack("android", given, tmp_path).folder / "aipack/README.md").read_text()
-    assert f"| `soc_QTI_SM8750` | {small_one.precision} | 0.404 ms |" in readme
-    assert f"| `soc_Mediatek_MT6991` | {large_one.precision} | 0.500 ms |" in readme
+    bundle = pack("android", given, tmp_path)
+    assert {each.precision: list(each.groups) for each in bundle.manifest.models} == {
+        "fp32": ["soc_Mediatek_MT6991"],
+        "int8": ["soc_QTI_SM8750"],
+    }
+    why = "0.2 ms on adb:a:litert, the fastest (fp32: 0.4 ms)"
+    for name in ("README.md", "MODEL_CARD.md", "aipack/README.md"):
+        text = (bundle.folder / name).read_text()
+        assert "soc_QTI_SM8750" in text and why in text, name
+    assert "not for every device: does not run on adb:b:litert: no such op" in (bundle.folder / "README.md").read_text()
+
+
+def test_phones_of_one_chip_share_a_group_that_the_slower_one_can_veto(grey: Small, tmp_path: Path) -> None:
+    fp32, int8 = grey.variants["litert-fp32"], grey.variants["litert-int8"]
+    phones = (("adb:a:litert", SNAPDRAGON), ("adb:b:litert", QUALCOMM), ("adb:c:litert", DIMENSITY))
+    took = {fp32: (0.4, 0.4, 0.5), int8: (0.1, 0.5, 0.3)}
+    given = _chosen(
+        grey,
+        *(
+            candidate(each, *((name, one, facts) for (name, facts), one in zip(phones, ms, strict=True)))
+            for each, ms in took.items()
+        ),
+    )
+    models = pack("android", given, tmp_path).manifest.models
+    assert [(each.precision, list(each.groups)) for each in models] == [
+        ("fp32", ["soc_QTI_SM8750"]),
+        ("int8", ["soc_Mediatek_MT6991"]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +196,7 @@ def test_of_files_as_fast_as_one_another_a_chip_gets_the_smallest(grey: Small, t
 )
 def test_one_chip_needs_no_ai_pack(second: dict[str, str], grey: Small, tmp_path: Path) -> None:
     measured = candidate(grey.variants["litert-fp32"], ("adb:a:litert", 0.4, SNAPDRAGON), ("adb:b:litert", 0.5, second))
-    folder = pack("android", contents(grey, measured), tmp_path).folder
+    folder = pack("android", _chosen(grey, measured), tmp_path).folder
     assert not (folder / "aipack").exists() and not (folder / TARGETING).exists()
 
 

@@ -14,7 +14,8 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
-from pipeline.shipping import Kind, shipped_job
+from deploy.kind import Kind
+from pipeline.shipping import shipped_job
 from profilers.artifact import Artifact
 from profilers.blocks import MBConvBlock
 from profilers.compile_cache import compile_all

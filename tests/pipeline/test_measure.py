@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.kind import Kind
 from deploy.variant import Variant
 from pipeline.architecture import Architecture
 from pipeline.device_trial import DoesNotRunError, Trial
 from pipeline.plan import Plan, ProfilePlan, TargetPlan
 from pipeline.run import Run
-from pipeline.shipping import Kind, shipped_job
+from pipeline.shipping import shipped_job
 from pipeline.space import SearchSpace
 from pipeline.stages.export import SCHEMA, Exports
 from pipeline.stages.measure import MEASURE, read_failures, read_measured

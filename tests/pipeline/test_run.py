@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from deploy.choice import SAME
+from deploy.comparison import SAME
 from latency_tables.errors import MissingOpError
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture

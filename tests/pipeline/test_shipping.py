@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy.errors import PackagerError
+from deploy.kind import Kind
 from deploy.manifest import Accuracy, Refused
 from deploy.packagers import load_packager
 from deploy.parity import Parity
@@ -21,7 +22,7 @@ from latency_tables.table_file import save_table
 from pipeline.architecture import Architecture
 from pipeline.plan import Plan, TargetPlan
 from pipeline.run import Run
-from pipeline.shipping import Kind, answers_of, bundle_kinds, kinds_of, require_makeable, shipped_job
+from pipeline.shipping import answers_of, bundle_kinds, kinds_of, require_makeable, shipped_job
 from pipeline.space import SearchSpace
 from pipeline.stages.export import Exports
 from pipeline.stages.measure import MeasuredNetwork
@@ -231,6 +232,21 @@ def test_a_file_that_a_target_does_not_run_is_left_out_of_its_bundles(exported: 
     verdicts = verdicts_for(run, load_packager("android"))
     assert told(verdicts)[0] == ("litert-fp32", True) and ("litert-int8", False) in told(verdicts)
     assert verdicts[-1].reason.startswith("does not run on adb:PHONE:litert: no such op")
+
+
+def test_each_phone_gets_what_is_best_on_its_chip_and_the_report_says_so(exported: Callable[..., Run]) -> None:
+    slow = LITERT | {"litert-int8": (0.9, 897)}
+    run = exported({"adb:a:litert": LITERT, "adb:b:litert": slow}, "android")
+    path = run.folder / "measured" / "measured.json"
+    targets = json.loads(path.read_text())["targets"]
+    for chip, found in zip(("SM8750", "MT6991"), targets.values(), strict=True):
+        for each in found.values():
+            each["environment"] |= {"soc_manufacturer": "QTI", "soc": chip}
+    _edit(path, targets=targets)
+    assert told(verdicts_for(run, load_packager("android")))[:2] == [("litert-fp32", True), ("litert-int8", True)]
+    firsts = [_precisions(run, target)[0] for target in run.plan.targets]
+    assert [(each.precision, each.measured_ms) for each in firsts] == [("int8", 0.2), ("fp32", 0.4)]
+    assert firsts[0].reason.startswith("0.2 ms on adb:a:litert, the fastest")
 
 
 def test_what_a_converter_refused_is_told_to_the_bundles_that_would_have_had_it(exported: Callable[..., Run]) -> None:
