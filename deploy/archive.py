@@ -7,11 +7,11 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from deploy.errors import BundleError
+from deploy.names import problems_of
 
 MAX_FILES = 1_000
 MAX_BYTES = 2 * 1024**3
@@ -69,16 +69,6 @@ def require_as_packed(path: Path, folder_name: str, files: Mapping[str, bytes]) 
     raise BundleError(f"{path}: {part}: byte {place} is not what was packed; fetch the .zip again")
 
 
-def unsafe_name(name: str) -> str | None:
-    """Why a name may not stand in a bundle, or None: only plain relative paths with forward slashes may."""
-    parts = name.split("/")
-    if name.startswith("/") or ":" in name or "\\" in name or not name.isprintable():
-        return "is not a plain relative path"
-    if any(part in {"", ".", ".."} for part in parts):
-        return "leads outside the bundle or is not in its shortest form"
-    return None
-
-
 def _too_large(entries: list[zipfile.ZipInfo], packed: int) -> list[str]:
     """First of all, for looking at a million names takes long."""
     unpacked = sum(entry.file_size for entry in entries)
@@ -92,13 +82,8 @@ def _too_large(entries: list[zipfile.ZipInfo], packed: int) -> list[str]:
 
 def _problems(entries: list[zipfile.ZipInfo]) -> list[str]:
     names = [entry.filename for entry in entries]
-    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
-    # As file systems see them that do not tell upper case from lower.
-    spellings = Counter(name.casefold() for name in names)
-    problems = [f"{name!r} {reason}" for name in names if (reason := unsafe_name(name))]
+    problems = problems_of(names)
     problems += [f"{entry.filename!r} {reason}" for entry in entries if (reason := _odd(entry))]
-    problems += [f"{name!r} stands in it twice" for name in sorted(set(names)) if spellings[name.casefold()] > 1]
-    problems += [f"{name!r} is both a file and a folder" for name in names if name in folders]
     if len({name.split("/")[0] for name in names}) != 1 or not all("/" in name for name in names):
         problems.append("a bundle's .zip holds exactly one folder")
     return problems

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy import golden
-from deploy.archive import unsafe_name, zip_bytes
+from deploy.archive import zip_bytes
 from deploy.errors import BundleError, PackagerError
 from deploy.manifest import (
     MANIFEST,
@@ -24,6 +23,7 @@ from deploy.manifest import (
 )
 from deploy.mlperf import mlperf_results
 from deploy.models import Shipped, golden_inputs, ship
+from deploy.names import problems_of
 from deploy.packager import BundleContents, Files, Packager
 from deploy.sums import SUMS, checksums, sha256
 from profilers.files import write_atomic
@@ -55,19 +55,26 @@ def write_bundle(packager: Packager, contents: BundleContents, out_dir: Path) ->
     if folder.exists() and not (folder / MANIFEST).is_file():
         raise BundleError(f"{folder}: in the way of the bundle and not one itself; move it or choose another place")
     manifest, files = _build(packager, contents, folder)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=out_dir, prefix=f".{packager.name}."))
     try:
-        write_atomic(staging / archive.name, zip_bytes(packager.name, files))
+        _write(files, folder, archive)
+    except OSError as error:
+        why = error.strerror or error
+        raise BundleError(f"{folder}: cannot be written: {why}; nothing half-written is left, pack it again") from None
+    return Bundle(folder=folder, archive=archive, manifest=manifest)
+
+
+def _write(files: Mapping[str, bytes], folder: Path, archive: Path) -> None:
+    """Everything under temporary names first: a full disk changes nothing."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        staging = Path(scratch)
+        write_atomic(staging / archive.name, zip_bytes(folder.name, files))
         for name, data in files.items():
             write_atomic(staging / "new" / name, data)
         if folder.exists():
             folder.rename(staging / "old")
         (staging / "new").rename(folder)
         (staging / archive.name).rename(archive)
-    finally:
-        shutil.rmtree(staging)
-    return Bundle(folder=folder, archive=archive, manifest=manifest)
 
 
 def _build(packager: Packager, contents: BundleContents, folder: Path) -> tuple[Manifest, dict[str, bytes]]:
@@ -75,29 +82,27 @@ def _build(packager: Packager, contents: BundleContents, folder: Path) -> tuple[
     unlisted = _manifest(packager, contents, shipped)
     unlisted = checked(replace(unlisted, left_out=left_out), folder / MANIFEST)  # before any template reads it
     label = contents.labels[int(shipped[0].outputs[0].argmax())]
-    files: dict[str, bytes] = {}
-    for part in (
+    files = _together(
         *(each.files for each in shipped),
         golden_inputs(contents, unlisted.models),
         _data(packager, contents),
         _texts(packager, unlisted, label),
         {RESULTS: _json(mlperf_results(unlisted))},
         packager.more_files(contents, unlisted),
-    ):
-        _add(files, part)
+    )
     manifest = checked(replace(unlisted, files=_records(files)), folder / MANIFEST)
     files[MANIFEST] = _json(as_document(manifest))
     files[SUMS] = checksums({name: sha256(data) for name, data in files.items()}).encode()
     return manifest, files
 
 
-def _add(files: dict[str, bytes], more: Files) -> None:
+def _together(*parts: Files) -> dict[str, bytes]:
     """Raises PackagerError where a packager gives two files one path, or one that no bundle may hold."""
-    for name, data in more.items():
-        reason = "is there twice" if name in {*files, MANIFEST, SUMS} else unsafe_name(name)
-        if reason is not None:
-            raise PackagerError(f"{name}: {reason}; give it another path in the packager")
-        files[name] = data
+    named = [each for part in parts for each in part.items()]
+    problems = problems_of([MANIFEST, SUMS, *(name for name, _ in named)])
+    if problems:
+        raise PackagerError(f"{problems[0]}; give it another path in the packager")
+    return dict(named)
 
 
 def _data(packager: Packager, contents: BundleContents) -> Files:

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from deploy.archive import MAX_BYTES, MAX_FILES, extract, require_as_packed, unsafe_name
+from deploy.archive import MAX_BYTES, MAX_FILES, extract, require_as_packed
 from deploy.errors import BundleError
 from deploy.manifest import MANIFEST, FileRecord, Manifest, Model, read_manifest
+from deploy.names import problems_of
 from deploy.sums import SUMS, checksums, folder_files
 from profilers.errors import FileError, MillisError
 from profilers.files import sha256_of
@@ -83,9 +84,11 @@ def _manifest(folder: Path) -> Manifest:
         manifest = read_manifest(folder / MANIFEST)
     except FileError as error:
         raise BundleError(str(error).removeprefix(f"{folder}/")) from None
-    unsafe = [f"{record.path!r} {reason}" for record in manifest.files if (reason := unsafe_name(record.path))]
-    if unsafe:
-        raise BundleError(f"{MANIFEST}: files: {'; '.join(unsafe)}")
+    if len(manifest.files) > MAX_FILES:
+        raise BundleError(f"{MANIFEST}: lists more than {MAX_FILES} files")
+    problems = problems_of([MANIFEST, SUMS, *(record.path for record in manifest.files)])
+    if problems:
+        raise BundleError(f"{MANIFEST}: files: {'; '.join(problems)}")
     listed = {record.path for record in manifest.files}
     for name in _named(manifest):
         if name not in listed:

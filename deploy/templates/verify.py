@@ -10,13 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
+# Devices and characters that Windows has no files for, and ends of names that it cuts off.
+ODD_NAME = re.compile(
+    r'(^|/)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.[^/]*)?(/|$)|[<>:"|?*\\\x00-\x1f]|[. ](/|$)',
+    re.IGNORECASE,
+)
 
 
 def main() -> int:
@@ -32,11 +39,14 @@ def main() -> int:
 
 
 def wrong_files() -> list[str]:
-    """A line for each file that is missing, changed, unlisted or a link."""
+    """A line for each file that is missing, changed, unlisted, a link, or named as no file can be everywhere."""
     found, odd = scan()
     missing = [f"{name}: missing" for name in (MANIFEST, SUMS) if name not in found]
     if odd or missing:
         return [f"{name}: a link or a device, not a file" for name in odd] + missing
+    misnamed = odd_names(found)
+    if misnamed:
+        return misnamed
     digests = {name: sha256(path) for name, path in found.items()}
     try:
         sums = read_sums()
@@ -60,6 +70,19 @@ def scan() -> tuple[dict[str, Path], list[str]]:
     names = {path.relative_to(HERE).as_posix(): path for path in sorted(paths)}
     odd = [name for name, path in names.items() if path.is_symlink() or not (path.is_file() or path.is_dir())]
     return {name: path for name, path in names.items() if path.is_file()}, odd
+
+
+def odd_names(names: Iterable[str]) -> list[str]:
+    """A line for each name that some system cannot hold, and for each two that are one file on some."""
+    names = sorted(names)
+    wrong = [f"{name!r}: no name for a file on Windows" for name in names if ODD_NAME.search(name)]
+    spelled: dict[str, str] = {}
+    for path in sorted({path.as_posix() for name in names for path in (Path(name), *Path(name).parents)}):
+        folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+        first = spelled.setdefault(folded, path)
+        if first != path:
+            wrong.append(f"{path!r}: one file with {first!r} on macOS or Windows")
+    return wrong
 
 
 def read_sums() -> dict[str, str]:

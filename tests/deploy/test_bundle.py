@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_a_failed_packing_leaves_the_old_bundle(server: Bundle, server_contents:
     before = _files(server.folder.parent)
     with pytest.raises(BundleError):
         pack("server-cpu", replace(server_contents, labels=("one",)), server.folder.parent)
+    assert _files(server.folder.parent) == before
+
+
+def test_a_full_disk_leaves_the_old_bundle_and_nothing_half_written(
+    server: Bundle, server_contents: BundleContents
+) -> None:
+    before = _files(server.folder.parent)
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (server.archive.stat().st_size - 1, room[1]))  # too little for the .zip
+    try:
+        with pytest.raises(BundleError, match=rf"^{server.folder}: cannot be written: File too large; nothing half-wr"):
+            pack("server-cpu", server_contents, server.folder.parent)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
     assert _files(server.folder.parent) == before
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import runpy
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +19,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.archive import unsafe_name
+import deploy
 from deploy.bundle import Bundle
 from deploy.errors import BundleError
 from deploy.manifest import MANIFEST
+from deploy.names import problems_of, unsafe_name
 from deploy.sums import SUMS, checksums, sha256
 from deploy.verify import verify
 
 Forge = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 FILE = stat.S_IFREG | 0o644
+VERIFIER = runpy.run_path(str(Path(deploy.__path__[0], "templates", "verify.py")))
 
 
 def _zip(path: Path, entries: dict[str, int], kind: int = zipfile.ZIP_STORED, data: bytes = b"/etc/hostname") -> Path:
@@ -50,7 +56,15 @@ def _zip(path: Path, entries: dict[str, int], kind: int = zipfile.ZIP_STORED, da
         ("b/evil", stat.S_IFIFO | 0o644, "is a link or a device"),
         ("evil", FILE, "exactly one folder"),
         (f"b/{MANIFEST}/evil", FILE, "is both a file and a folder"),
-        (f"b/{MANIFEST.upper()}", FILE, "stands in it twice"),
+        (f"b/{MANIFEST.upper()}", FILE, "'b/manifest.json' and 'b/MANIFEST.JSON' are one file on macOS or Windows"),
+        ("B/labels.txt", FILE, "'b' and 'B' are one file on macOS or Windows"),
+        ("b/Nul", FILE, "is no name for a file on Windows"),
+        ("b/golden/com1.bin", FILE, "is no name for a file on Windows"),
+        ("b/aux.d/x", FILE, "is no name for a file on Windows"),
+        ("b/labels.txt.", FILE, "is no name for a file on Windows"),
+        ("b/golden /x", FILE, "is no name for a file on Windows"),
+        ("b/what?", FILE, "is no name for a file on Windows"),
+        (f"b/{200 * 'x'}", FILE, "has more than 200 characters"),
     ],
 )
 def test_a_zip_that_reaches_outside_is_not_unpacked(name: str, mode: int, complaint: str, tmp_path: Path) -> None:
@@ -58,6 +72,14 @@ def test_a_zip_that_reaches_outside_is_not_unpacked(name: str, mode: int, compla
     with pytest.raises(BundleError, match=rf"evil\.zip: .*{complaint}.*not unpacked"):
         verify(path)
     assert [each.name for each in tmp_path.iterdir()] == ["evil.zip"]
+
+
+def test_names_that_differ_only_in_how_letters_are_composed_are_refused(tmp_path: Path) -> None:
+    path = _zip(tmp_path / "evil.zip", {f"b/{MANIFEST}": FILE, "b/caf\u00e9": FILE, "b/cafe\u0301": FILE})
+    with pytest.raises(
+        BundleError, match="'b/caf\u00e9' and 'b/cafe\u0301' are one file on macOS or Windows; not unpacked"
+    ):
+        verify(path)
 
 
 def test_a_zip_with_a_name_twice_is_refused(tmp_path: Path) -> None:
@@ -144,6 +166,37 @@ def test_any_bytes_are_refused_as_a_zip_by_name(tmp_path: Path, data: bytes) -> 
     path.write_bytes(data)
     with pytest.raises(BundleError, match=r"any\.zip: not a readable \.zip"):
         verify(path)
+
+
+def _also_listed(name: str) -> Callable[[dict[str, Any]], None]:
+    """Lists a copy of the labels under another name, with its right sum."""
+
+    def edit(document: dict[str, Any]) -> None:
+        labels = next(each for each in document["files"] if each["path"] == "labels.txt")
+        document["files"].append({**labels, "path": name})
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("LABELS.TXT", "one file .*on macOS or Windows"),
+        ("Golden/x", "one file .*on macOS or Windows"),
+        ("com1.txt", "no name for a file on Windows"),
+        ("a\\b", "no name for a file on Windows|not a plain relative path"),
+    ],
+)
+def test_names_that_are_none_on_another_system_are_refused_in_a_folder_too(
+    name: str, complaint: str, server: Bundle, forge: Forge
+) -> None:
+    (server.folder / name).parent.mkdir(exist_ok=True)
+    shutil.copyfile(server.folder / "labels.txt", server.folder / name)
+    forge(server.folder, _also_listed(name))
+    with pytest.raises(BundleError, match=rf"manifest\.json: files: .*{complaint}"):
+        verify(server.folder)
+    done = subprocess.run([sys.executable, server.folder / "verify.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and re.search(rf"^WRONG .*{complaint}", done.stdout), done.stdout + done.stderr
 
 
 def test_a_link_is_refused_even_to_the_right_bytes(server: Bundle, tmp_path: Path) -> None:
@@ -275,3 +328,14 @@ def test_a_name_that_passes_stays_inside_and_in_its_shortest_form(name: str) -> 
         path = Path("/bundle") / name
         assert path.resolve(strict=False) == path
         assert path.relative_to("/bundle").as_posix() == name
+
+
+PARTS = st.sampled_from(
+    ["a", "A", "b", "\u00e9", "e\u0301", "\u212a", "k", "nul", "NUL.x", "nulx", "com1", "com\u00b9", "a.", "a b", "a?"]
+)
+
+
+@given(st.sets(st.lists(PARTS, min_size=1, max_size=3).map("/".join), min_size=1, max_size=4))
+def test_the_verifier_in_a_bundle_knows_the_same_names(names: set[str]) -> None:
+    here = [each for each in problems_of(names) if "both a file and a folder" not in each]
+    assert bool(here) == bool(VERIFIER["odd_names"](names))
