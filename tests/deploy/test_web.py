@@ -138,7 +138,7 @@ def visit(context: BrowserContext, address: str) -> Page:
 
 
 def show_example(page: Page) -> None:
-    page.get_by_role("button", name="Show the example").click()
+    page.get_by_role("button", name="Show the example").click()  # what was shown before is no longer said from here on
     page.get_by_text("Shown: example.png.").wait_for()
 
 
@@ -195,6 +195,17 @@ def test_a_photograph_is_classified_as_by_the_network_on_what_pillow_makes_of_it
     images = ((pixels[None] / 255 - MEAN) / STD).astype(np.float32)
     outputs = load_runtime("litert").run(grey.variants["litert-fp32"].artifact, images)
     assert answers(page) == pytest.approx(expected_answers(outputs[0]), abs=1)
+
+
+def test_what_is_asked_for_while_the_model_is_busy_is_told_at_once(pages: dict[str, Page]) -> None:
+    page = pages["litert"]
+    told = page.evaluate("""() => {
+        document.getElementById("measure").click();
+        document.getElementById("example").click();
+        return document.getElementById("status").textContent;
+    }""")
+    assert told == "Opening example.png."
+    page.get_by_text("Shown: example.png.").wait_for()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -287,6 +298,20 @@ def test_the_camera_is_classified_until_it_is_stopped(pages: dict[str, Page]) ->
     page.get_by_role("button", name="Stop the camera").click()
     page.get_by_text("The camera is off.").wait_for()
     assert page.get_by_role("button", name="Use the camera").get_attribute("aria-pressed") == "false"
+
+
+def test_a_frame_that_waits_for_the_model_when_the_camera_stops_is_let_go(pages: dict[str, Page]) -> None:
+    page = pages["onnxruntime"]
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_text("The camera is on.").wait_for()
+    page.get_by_role("button", name="Measure again").click()
+    page.get_by_text("Measuring: one second.").wait_for()
+    page.evaluate("new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))")
+    page.get_by_role("button", name="Stop the camera").click()
+    page.evaluate("document.querySelector('#checks').replaceChildren()")
+    page.get_by_role("button", name="Check").click()
+    page.locator("#checks li").first.wait_for()  # and before it all that waited
+    assert page.locator("#status").inner_text() == "The camera is off."
 
 
 def test_a_file_that_is_no_image_is_told_so_and_harms_nothing(pages: dict[str, Page]) -> None:

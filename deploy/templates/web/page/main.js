@@ -20,6 +20,12 @@ function soon(task) {
   return queue;
 }
 
+// What was asked for by hand: the page says at once that it will come, for the model may be busy.
+function soonShown(name, task) {
+  view.say(`Opening ${name}.`);
+  soon(task);
+}
+
 async function load() {
   const manifest = await (await fetched("manifest.json")).json();
   const labels = (await (await fetched(manifest.labels)).text()).trimEnd().split("\n");
@@ -35,8 +41,8 @@ async function load() {
 async function classify(image) {
   const { manifest, labels, model, running } = bundle;
   const seen = resized(pixelsOf(image), manifest.preprocessing);
-  const output = await running.run(values(seen, manifest.preprocessing, model.inputs[0].layout));
   view.showPicture(image, seen, manifest.preprocessing);
+  const output = await running.run(values(seen, manifest.preprocessing, model.inputs[0].layout));
   view.showAnswers(labels, probabilities(output, model.answers));
 }
 
@@ -84,7 +90,8 @@ async function toggleCamera() {
   stopCamera = () => {}; // while the browser asks for permission
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    stopCamera = frames(stream, (video) => soon(() => classify(video)), cameraEnded);
+    // A frame may wait for the model until the camera is off; then nothing is left of it.
+    stopCamera = frames(stream, (video) => soon(() => video.srcObject && classify(video)), cameraEnded);
     view.showCamera(true);
   } catch (error) {
     cameraEnded();
@@ -105,11 +112,11 @@ async function fetched(path) {
 
 element("file").addEventListener("change", ({ target }) => {
   const [file] = target.files;
-  if (file) soon(() => classifyFile(file, file.name));
+  if (file) soonShown(file.name, () => classifyFile(file, file.name));
   target.value = ""; // or the same file could not be chosen again
 });
 element("camera").addEventListener("click", toggleCamera);
-element("example").addEventListener("click", () => soon(classifyExample));
+element("example").addEventListener("click", () => soonShown(bundle.manifest.example, classifyExample));
 element("measure").addEventListener("click", () => soon(measure));
 element("verify").addEventListener("click", () => soon(check));
 
