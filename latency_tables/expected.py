@@ -1,4 +1,4 @@
-"""Expected latency of a supernet: a differentiable sum over a table."""
+"""Expected latency of a supernet: differentiable, from a table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from latency_tables.crowding import UNCROWDED, Crowding
 from latency_tables.table import LatencyTable
 from profilers.op_spec import OpSpec
 
@@ -21,10 +22,14 @@ class SupernetCost:
 
     fixed_ms: float
     cost_ms: Tensor
+    crowding: Crowding = UNCROWDED
 
     def expected_ms(self, probability: Tensor) -> Tensor:
-        """Expected latency, ms. probability [L, K], rows summing to one -> scalar (arXiv:1812.00332, equation 6)."""
-        return self.fixed_ms + (probability * self.cost_ms).sum()
+        """Expected latency, ms. probability [L, K], rows summing to one -> scalar (arXiv:1812.00332, equation 6).
+
+        It is the latency of the expected sum: of a network that is decided, its own.
+        """
+        return self.crowding.latency_ms(self.fixed_ms + (probability * self.cost_ms).sum())
 
 
 def supernet_cost(
@@ -35,4 +40,4 @@ def supernet_cost(
     cost_ms = torch.zeros(len(decisions), widest)
     for row, candidates in enumerate(decisions):
         cost_ms[row, : len(candidates)] = torch.tensor([sum(map(table.op_ms, ops), 0.0) for ops in candidates])
-    return SupernetCost(fixed_ms=table.network_ms(fixed), cost_ms=cost_ms)
+    return SupernetCost(fixed_ms=table.sum_ms(fixed), cost_ms=cost_ms, crowding=table.crowding)

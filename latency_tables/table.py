@@ -19,6 +19,7 @@ from latency_tables.calibration import (
     count_ops,
     quantile,
 )
+from latency_tables.crowding import Crowding
 from latency_tables.errors import MissingOpError
 from profilers.environment import Environment
 from profilers.measurement import Measurement, Verdict
@@ -133,14 +134,23 @@ class LatencyTable:
         return sum(map(self.alone_ms, ops))
 
     def op_ms(self, op: OpSpec) -> float:
-        """What the operation adds to a network, ms."""
+        """What the operation adds to a network that is not crowded, ms."""
         if op.free or op not in self.entries:
             return self.alone_ms(op)  # nothing, or the error that names it
         return self.calibration.op_ms(op)
 
     def network_ms(self, ops: Iterable[OpSpec]) -> float:
         """Predicted latency of a network, ms."""
+        return self.crowding.latency_ms(self.sum_ms(ops))
+
+    def sum_ms(self, ops: Iterable[OpSpec]) -> float:
+        """What a network costs, were it not crowded, ms: a base and what its operations add."""
         return self.calibration.base_ms + sum(map(self.op_ms, ops))
+
+    @property
+    def crowding(self) -> Crowding:
+        """What becomes of such sums."""
+        return self.calibration.crowding
 
     def predict(self, ops: Iterable[OpSpec]) -> Prediction:
         """Predicted latency of a network, with the interval of one measurement at another time.
@@ -148,13 +158,13 @@ class LatencyTable:
         `calibration.predict` is that of one in the same sweep: without what the device's own speed may do until then.
         """
         predicted = self.calibration.predict([op for op in ops if self.op_ms(op)])
-        return replace(predicted, sd_ms=hypot(predicted.sd_ms, self.drift * predicted.ms))
+        return replace(predicted, sd_ms=hypot(predicted.sd_ms, self.drift * predicted.sum_ms))
 
     def tangent(self, ops: Iterable[OpSpec], confidence: float) -> tuple[float, dict[OpSpec, float]]:
-        """A base and a cost of each operation, ms, whose sums never exceed what is not exceeded at that confidence.
+        """A base and a cost of each operation, ms, whose sums never exceed those not exceeded at that confidence.
 
         For a network of these operations the sum is just that: the tangent of a convex function of how often each
-        operation stands in a network. The confidence is at least one half.
+        operation stands in a network; crowding makes latencies of such sums. The confidence is at least one half.
         """
         import numpy as np
 

@@ -74,12 +74,13 @@ class Reach:
 
     @staticmethod
     def of(space: SearchSpace, table: LatencyTable) -> Reach:
-        """Latency is a sum, so the extremes are found decision by decision. Raises MissingOpError."""
+        """Latency grows with a sum, so the extremes are found decision by decision. Raises MissingOpError."""
         added_ms = [[sum(map(table.op_ms, ops)) for ops in decision.ops] for decision in space.decisions]
-        always_ms = table.network_ms(space.fixed)
+        always_ms = table.sum_ms(space.fixed)
 
         def total_ms(choices: Sequence[int]) -> float:
-            return always_ms + sum(row[choice] for row, choice in zip(added_ms, choices, strict=True))
+            sum_ms = always_ms + sum(row[choice] for row, choice in zip(added_ms, choices, strict=True))
+            return table.crowding.latency_ms(sum_ms)
 
         return Reach(
             fastest_ms=total_ms(best_choices(space, [[-ms for ms in row] for row in added_ms])),
@@ -101,6 +102,11 @@ class Goal:
     @property
     def target(self) -> Target:
         return self.table.target
+
+    @property
+    def sum_ms(self) -> float:
+        """What the operations of a network within the budget may add up to."""
+        return self.table.crowding.sum_ms(self.budget_ms)
 
     def is_met_by(self, architecture: Architecture) -> bool:
         """Whether the latency that counts is within the budget."""

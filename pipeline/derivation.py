@@ -128,28 +128,35 @@ def _other_than(architecture: Architecture) -> LinearConstraint:
 
 def _predicted(space: SearchSpace, goal: Goal, least: float) -> LinearConstraint:
     """Predicted latency lies between a share of the budget and the budget."""
-    return _bounded(space, goal, goal.table.network_ms(()), goal.table.op_ms, least, 1.0)
+    table = goal.table
+    least_ms = table.crowding.sum_ms(least * goal.budget_ms)
+    return _bounded(space, goal, table.sum_ms(()), table.op_ms, least_ms / goal.sum_ms)
 
 
 def _tangent(space: SearchSpace, goal: Goal, architecture: Architecture) -> LinearConstraint:
     """What counts for the goal lies above its tangent at this architecture, which lies below the budget."""
     if goal.confidence is None:
-        return _bounded(space, goal, goal.table.network_ms(()), goal.table.op_ms, 0.0, 1 - _CLEARANCE)
+        return _bounded(space, goal, goal.table.sum_ms(()), goal.table.op_ms, 0.0, 1 - _CLEARANCE)
     base_ms, cost_ms = goal.table.tangent(architecture.ops(), goal.confidence)
     return _bounded(space, goal, base_ms, lambda op: 0.0 if op.free else cost_ms[op], -inf, 1 - _CLEARANCE)
 
 
 def _bounded(
-    space: SearchSpace, goal: Goal, base_ms: float, cost_ms: Callable[[OpSpec], float], least: float, most: float
+    space: SearchSpace,
+    goal: Goal,
+    base_ms: float,
+    cost_ms: Callable[[OpSpec], float],
+    least: float,
+    most: float = 1.0,
 ) -> LinearConstraint:
-    """A base and the costs of the operations chosen sum up to between two shares of the budget."""
+    """A base and the costs of the operations chosen add up to between two shares of what the budget has room for."""
     import numpy as np
     from scipy.optimize import LinearConstraint
 
     added_ms = [sum(map(cost_ms, ops)) for decision in space.decisions for ops in decision.ops]
-    share = np.array(added_ms) / goal.budget_ms
+    share = np.array(added_ms) / goal.sum_ms
     always_ms = base_ms + sum(map(cost_ms, space.fixed))
-    fixed = always_ms / goal.budget_ms
+    fixed = always_ms / goal.sum_ms
     return LinearConstraint(share[None, :], least - fixed, most - fixed)
 
 

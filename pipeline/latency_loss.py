@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from latency_tables.crowding import Crowding
 from latency_tables.expected import supernet_cost
 from pipeline.budget import Goal
 from pipeline.multiplier import Multiplier
@@ -38,10 +39,11 @@ class LatencyLoss:
     settings: SearchSettings
     fixed_ms: Tensor  # [T]
     cost_ms: Tensor  # [T, L * K]
+    crowding: Sequence[Crowding]  # [T]
     kept: _Kept | None
-    first_ms: list[float]  # [T] expected latency of the first distribution
     descent_steps: float
     multipliers: list[Multiplier]
+    first_ms: list[float] = field(default_factory=list)  # [T] expected latency of the first distribution
 
     @staticmethod
     def of(task: SearchTask, first: Tensor, architecture_steps: float) -> LatencyLoss:
@@ -49,26 +51,25 @@ class LatencyLoss:
         space = task.space
         added = [decision.ops for decision in space.decisions]
         costs = [supernet_cost(goal.table, space.fixed, added) for goal in task.goals]
-        kept = _Kept.of(space, first.shape)
-        fixed_ms = torch.tensor([cost.fixed_ms for cost in costs])
-        cost_ms = torch.stack([cost.cost_ms.flatten() for cost in costs])
-        likely = first if kept is None else kept.scaled(first)
         rate = MULTIPLIER_RATE * task.settings.alpha_learning_rate
-        return LatencyLoss(
+        loss = LatencyLoss(
             goals=task.goals,
             settings=task.settings,
-            fixed_ms=fixed_ms,
-            cost_ms=cost_ms,
-            kept=kept,
-            first_ms=(fixed_ms + cost_ms @ likely.flatten()).tolist(),
+            fixed_ms=torch.tensor([cost.fixed_ms for cost in costs]),
+            cost_ms=torch.stack([cost.cost_ms.flatten() for cost in costs]),
+            crowding=[cost.crowding for cost in costs],
+            kept=_Kept.of(space, first.shape),
             descent_steps=DESCENT * architecture_steps,
             multipliers=[Multiplier(rate=rate) for _ in task.goals],
         )
+        loss.first_ms = loss.expected_ms(first).tolist()
+        return loss
 
     def expected_ms(self, probability: Tensor) -> Tensor:
         """Probability [L, K] -> [T], all targets in one product."""
         kept = probability if self.kept is None else self.kept.scaled(probability)
-        return self.fixed_ms + self.cost_ms @ kept.flatten()
+        sums_ms = self.fixed_ms + self.cost_ms @ kept.flatten()
+        return torch.stack([each.latency_ms(ms) for each, ms in zip(self.crowding, sums_ms, strict=True)])
 
     def combined(self, cross_entropy: Tensor, probability: Tensor, architecture_step: int) -> Tensor:
         """The loss that alpha descends. Raises SearchError where a logarithm of latency is not above zero."""

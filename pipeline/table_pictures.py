@@ -43,7 +43,7 @@ def device_picture(table: LatencyTable) -> Figure:
     if any(cost.op.macs for cost in costs):
         sections.append((2.6, lambda part: _speed(part, [cost for cost in costs if cost.op.macs])))
     drawn = {cost.op for group in places.values() for cost in group}
-    rest = _others([cost for cost in costs if cost.op not in drawn], table.network_ms(()))
+    rest = _others([cost for cost in costs if cost.op not in drawn], table.sum_ms(()))
     if rest:
         sections.append((0.7 + 0.23 * len(rest), lambda part: _bars(part, rest)))
     return compose(describe(table), sections)

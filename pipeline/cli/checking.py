@@ -32,7 +32,7 @@ def table_predict(
     loaded, network = load_table(table), load_network(architecture)
     prediction = loaded.predict(network.ops())
     low, high = prediction.interval_ms(confidence)
-    overhead_ms = loaded.network_ms(())
+    overhead_ms, crowding_ms = loaded.sum_ms(()), prediction.ms - prediction.sum_ms
     layers = _layers(loaded, network, prediction.ms)
 
     def text() -> None:
@@ -40,19 +40,20 @@ def table_predict(
         print(f"{architecture}: {prediction.ms:.4g} ms, {interval}, plain sum {loaded.plain_ms(network.ops()):.4g} ms")
         facts(_how(loaded))
         rows = [[each["layer"], each["op"], f"{each['ms']:.4g}", f"{each['share']:.1%}"] for each in layers]
-        overhead = ["a call, once", "", f"{overhead_ms:.4g}", f"{overhead_ms / prediction.ms:.1%}"]
-        print_table(["layer", "operation", "ms", "share"], [*rows, overhead])
+        for name, ms in (("a call, once", overhead_ms), ("crowded caches", crowding_ms)):
+            rows.append([name, "", f"{ms:.4g}", f"{ms / prediction.ms:.1%}"])
+        print_table(["layer", "operation", "ms", "share"], rows)
 
     found = {
         "network": architecture,
         "space": network.space.name,
         **_obtained(loaded),
         "predicted_ms": prediction.ms,
-        "sd_ms": prediction.sd_ms,
         "confidence": confidence,
         "interval_ms": [low, high],
         "plain_sum_ms": loaded.plain_ms(network.ops()),
         "overhead_ms": overhead_ms,
+        "crowding_ms": crowding_ms,
         "layers": layers,
     }
     show(found, json, text)

@@ -234,7 +234,7 @@ def test_networks_teach_what_was_inferred_wrongly() -> None:
 def test_an_interval_lies_around_the_prediction_and_grows_with_confidence(
     ms: float, relative_sd: float, confidence: float, more: float
 ) -> None:
-    prediction = Prediction(ms=ms, sd_ms=relative_sd * ms)
+    prediction = Prediction(sum_ms=ms, sd_ms=relative_sd * ms)
     low_ms, high_ms = prediction.interval_ms(confidence)
     lower_ms, higher_ms = prediction.interval_ms(confidence + more)
     assert 0 <= lower_ms <= low_ms <= ms <= high_ms <= higher_ms
@@ -243,16 +243,16 @@ def test_an_interval_lies_around_the_prediction_and_grows_with_confidence(
 
 
 def test_an_interval_is_that_of_the_normal_distribution() -> None:
-    prediction = Prediction(ms=10.0, sd_ms=1.0)
+    prediction = Prediction(sum_ms=10.0, sd_ms=1.0)
     assert prediction.interval_ms() == pytest.approx((8.355, 11.645), abs=1e-3)
     assert prediction.at_most_ms(0.5) == 10
-    assert Prediction(ms=1.0, sd_ms=1.0).interval_ms()[0] == 0
+    assert Prediction(sum_ms=1.0, sd_ms=1.0).interval_ms()[0] == 0
 
 
 @pytest.mark.parametrize("confidence", [-0.1, 0, 1, 90, nan])
 def test_what_is_no_confidence_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match="does not lie between 0 and 1"):
-        Prediction(ms=1.0, sd_ms=0.1).at_most_ms(confidence)
+        Prediction(sum_ms=1.0, sd_ms=0.1).at_most_ms(confidence)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_what_no_network_can_have_shown_is_no_evidence(wrong: dict[str, object],
 
 
 def scaled(prediction: Prediction, unit: float) -> Prediction:
-    return Prediction(ms=unit * prediction.ms, sd_ms=unit * prediction.sd_ms)
+    return replace(prediction, sum_ms=unit * prediction.sum_ms, sd_ms=unit * prediction.sd_ms)
 
 
 def same(one: Prediction, other: Prediction) -> bool:

@@ -167,7 +167,7 @@ def predict(millis: Millis, *words: str | Path) -> Any:
 def test_layers_and_the_call_itself_make_up_a_prediction(invented: Path, architecture: Path, millis: Millis) -> None:
     found = predict(millis, invented, architecture)
     layers_ms = sum(layer["ms"] for layer in found["layers"])
-    assert found["overhead_ms"] + layers_ms == pytest.approx(found["predicted_ms"])
+    assert found["overhead_ms"] + layers_ms + found["crowding_ms"] == pytest.approx(found["predicted_ms"])
     assert sum(layer["share"] for layer in found["layers"]) == pytest.approx(layers_ms / found["predicted_ms"])
     assert found["layers"][0]["layer"] == "stem"
     assert found["predicted_ms"] < found["plain_sum_ms"]
