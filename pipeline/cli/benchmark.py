@@ -53,7 +53,7 @@ def benchmark(
     from profilers.target import Target
 
     parsed, known = Target.parse(target), protocol_named(protocol)
-    require_device(parsed)
+    require_device(parsed, float_edges=True)
     if overlay is not None:
         require_operations(parsed)
     with TemporaryDirectory(prefix="millis-benchmark-") as scratch:

@@ -48,8 +48,12 @@ class Session(TypingProtocol):
 class Device(TypingProtocol):
     """A machine that can be measured."""
 
-    def require(self, target: Target) -> None:
-        """Raise TargetError for what this kind of device never measures, before anything is compiled for it."""
+    def require(self, target: Target, *, float_edges: bool) -> None:
+        """Raise TargetError for what this kind of device never measures, before anything is compiled for it.
+
+        Operations have inputs and outputs of the target's precision; with `float_edges` files are meant that have
+        float32 ones in every precision, as those that are shipped.
+        """
 
     def open(self, target: Target, notify: Notify) -> Session:
         """Start the timing process. Raises DeviceError, DeviceLostError, TargetError."""
@@ -90,12 +94,12 @@ def load_device_kind(kind: str) -> DeviceKind:
     return cast(DeviceKind, import_module(f"{__name__}.{kind}"))
 
 
-def require_device(target: Target) -> Device:
+def require_device(target: Target, *, float_edges: bool = False) -> Device:
     """The device of a target; raises TargetError for one that nothing here serves."""
     kind, _, address = target.device.partition(":")
     try:
         device = load_device_kind(kind).connect(address)
-        device.require(target)
+        device.require(target, float_edges=float_edges)
     except TargetError as error:
         raise TargetError(f"target {target}: {error}") from None
     return device
@@ -103,4 +107,4 @@ def require_device(target: Target) -> Device:
 
 def open_session(target: Target, notify: Notify = tell_nobody) -> Session:
     """A timing process for `target`, wherever it is. Raises TargetError and DeviceError."""
-    return require_device(target).open(target, notify)
+    return require_device(target, float_edges=True).open(target, notify)

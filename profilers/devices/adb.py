@@ -45,7 +45,7 @@ class AdbDevice:
     serial: str = ""
     sleep: Callable[[float], None] = time.sleep
 
-    def require(self, target: Target) -> None:
+    def require(self, target: Target, *, float_edges: bool) -> None:
         if target.runtime != "litert":
             raise TargetError(
                 f"over adb only litert is measured; {target.runtime} runs on a phone in Termux, as "

@@ -27,7 +27,7 @@ class BrowserDevice:
 
     lan: bool
 
-    def require(self, target: Target) -> None:
+    def require(self, target: Target, *, float_edges: bool) -> None:
         """Raise TargetError for what no page can measure, and where a part is missing here."""
         runtime = target.runtime
         if runtime not in _ACCELERATORS:
@@ -37,9 +37,12 @@ class BrowserDevice:
             raise TargetError(f"in a browser {runtime} has no accelerator {target.accelerator!r}; there are: {there}")
         if target.cores == "little":
             raise TargetError("in a browser nothing can be pinned to slow cores; leave out cores")
-        if (runtime, target.precision) == ("litert", "int8"):
+        if (runtime, target.precision) == ("litert", "int8") and not float_edges:
             library = libraries.library_version("litert")
-            raise TargetError(f"{library} takes no int8 inputs; browser:onnxruntime?precision=int8 does")
+            raise TargetError(
+                f"{library} takes no int8 inputs, which operations have; browser:onnxruntime?precision=int8 does. "
+                "With browser:litert a run measures its files in every precision"
+            )
         for check in checks():
             if not check.ok:
                 raise TargetError(f"{check.found}: {check.mend}")

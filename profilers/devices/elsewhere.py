@@ -17,14 +17,14 @@ class Elsewhere:
 
     name: str
 
-    def require(self, target: Target) -> NoReturn:
+    def require(self, target: Target, *, float_edges: bool) -> NoReturn:
         raise TargetError(
             f"{self.name} is elsewhere: its table was imported, and nothing here can measure it; a device of your own "
             "is local, ssh:USER@HOST, adb or browser"
         )
 
     def open(self, target: Target, notify: Notify) -> NoReturn:
-        self.require(target)
+        self.require(target, float_edges=True)
 
 
 def connect(address: str) -> Elsewhere:

@@ -19,7 +19,7 @@ from profilers.target import Target
 class LocalDevice:
     """The timing agent runs in a Python of its own, without torch, so that nothing else shares its process."""
 
-    def require(self, target: Target) -> None:
+    def require(self, target: Target, *, float_edges: bool) -> None:
         """A Python on this machine loads every runtime."""
 
     def open(self, target: Target, notify: Notify) -> AgentSession:

@@ -24,7 +24,7 @@ class SshDevice:
 
     address: Address
 
-    def require(self, target: Target) -> None:
+    def require(self, target: Target, *, float_edges: bool) -> None:
         """A board's Python loads every runtime, if it is installed there."""
 
     def open(self, target: Target, notify: Notify) -> AgentSession:

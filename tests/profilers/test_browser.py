@@ -7,13 +7,13 @@ import http.client
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,17 +23,22 @@ from hypothesis import strategies as st
 from profilers.artifact import Artifact, TensorSpec
 from profilers.browser import conversation, libraries
 from profilers.browser.messages import Opened, Timed, parse_message, printable
+from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import browser as browser_device
 from profilers.devices import require_device
 from profilers.errors import DeviceError, TargetError
+from profilers.measurement import Measurement
 from profilers.model_files import read_model
+from profilers.precision import Precision
 from profilers.protocol import Protocol
 from profilers.sweep import sweep
 from profilers.target import Target
+from tests.profilers.conftest import image
 from tests.profilers.foreign_models import write_text_model, write_tflite_model
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Playwright
+    from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+    from torch import nn
 
     from profilers.browser.session import BrowserSession
 
@@ -152,14 +157,8 @@ def opening() -> Iterator[Callable[[Target], Opening]]:
 def test_a_sweep_in_a_browser(
     context: BrowserContext, compiled: dict[str, Artifact], runtime: str, tmp_path: Path
 ) -> None:
-    target = Target(device="browser", runtime=runtime)
     work = {name: compiled[f"{runtime} {name}"] for name in ("conv", "mbconv", "classifier")}
-    told: SimpleQueue[str] = SimpleQueue()
-    with ThreadPoolExecutor() as pool:
-        sweeping = pool.submit(sweep, work, target, BRIEF, tmp_path / "journal.jsonl", notify=told.put)
-        page = context.new_page()
-        page.goto(re.findall(r"http://\S+/", told.get(timeout=WAIT_SECONDS))[0])
-        measured = sweeping.result(WAIT_SECONDS)
+    page, measured = swept(context, work, Target(device="browser", runtime=runtime), tmp_path)
     assert {name: len(each.bursts) for name, each in measured.items()} == dict.fromkeys(work, 2)
     assert all(0 < each.median_ms < 1000 for each in measured.values())
     facts = measured["conv"].environment.facts
@@ -168,6 +167,30 @@ def test_a_sweep_in_a_browser(
     page.get_by_role("heading", name="Done").wait_for()
     assert page.locator("#rows tr").count() == 3
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0
+
+
+def swept(
+    context: BrowserContext, work: Mapping[str, Artifact], target: Target, folder: Path
+) -> tuple[Page, dict[str, Measurement]]:
+    """A page that has measured, and what."""
+    told: SimpleQueue[str] = SimpleQueue()
+    with ThreadPoolExecutor() as pool:
+        sweeping = pool.submit(sweep, work, target, BRIEF, folder / "journal.jsonl", notify=told.put)
+        page = context.new_page()
+        page.goto(re.findall(r"http://\S+/", told.get(timeout=WAIT_SECONDS))[0])
+        return page, sweeping.result(WAIT_SECONDS)
+
+
+def test_a_target_of_int8_measures_files_with_float_edges_of_every_precision(
+    context: BrowserContext, modules: dict[str, nn.Module], cache: Path, tmp_path: Path
+) -> None:
+    jobs = {
+        precision: CompileJob("litert", modules["conv"], image("conv"), precision, float_edges=True)
+        for precision in get_args(Precision)
+    }
+    target = Target.parse("browser:litert?precision=int8")
+    _, measured = swept(context, compile_all(jobs, cache=cache), target, tmp_path)
+    assert set(measured) == set(get_args(Precision)) and all(0 < each.median_ms < 1000 for each in measured.values())
 
 
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
