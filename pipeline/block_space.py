@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from pipeline.cells import KINDS, Cell, CellFrame, Edge, Kind, OpenEdge, cell_network, places
-from pipeline.chain import LARGEST
+from pipeline.chain import check_least
 from pipeline.space import Decision, Rule, SpaceError
 from profilers.graph import Graph
 from profilers.op_spec import OpSpec
@@ -52,10 +51,7 @@ class BlockCells:
     operations: str = "pnas"
 
     def __post_init__(self) -> None:
-        least = {"resolution": 1, "channels": 1, "classes": 1, "filters": 2, "layers": 3, "nodes": 1}
-        for name, number in least.items():
-            if not number <= getattr(self, name) <= LARGEST:
-                raise SpaceError(f"{name}={getattr(self, name)} must be from {number} to {LARGEST}")
+        check_least(self, resolution=1, channels=1, classes=1, filters=2, layers=3, nodes=1)
         if self.kinds not in {1, 2}:
             raise SpaceError(f"kinds={self.kinds} must be 1 or 2")
         if self.operations not in OPERATIONS:
@@ -65,7 +61,7 @@ class BlockCells:
     @property
     def frame(self) -> CellFrame:
         image = Shape(self.resolution, self.resolution, self.channels)
-        return CellFrame(image, self.filters, self.layers, self.classes, cast("Literal[1, 8]", self.stem_stride))
+        return CellFrame(image, self.filters, self.layers, self.classes, self.stem_stride)
 
     @property
     def cells(self) -> dict[str, tuple[Kind, ...]]:

@@ -94,7 +94,7 @@ class CellFrame:
     filters: int
     layers: int
     classes: int
-    stem_stride: Literal[1, 8] = 1
+    stem_stride: int = 1
 
     def __post_init__(self) -> None:
         if self.stem_stride not in {1, 8}:

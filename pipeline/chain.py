@@ -1,4 +1,4 @@
-"""What the families of chains have in common: numbers that make sense, and layers that follow one another."""
+"""What the families of spaces have in common: numbers that make sense, and layers that follow one another."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def check_numbers(options: DataclassInstance, switches: Sequence[str] = ()) -> N
                 raise SpaceError(f"{field.name}={value} must be 0 or 1")
         elif not all(1 <= number <= LARGEST for number in numbers):
             raise SpaceError(f"{field.name}={value} must be from 1 to {LARGEST}")
+
+
+def check_least(options: DataclassInstance, **least: int) -> None:
+    """Each of these numbers from what it is at least to LARGEST; raises SpaceError."""
+    for name, number in least.items():
+        if not number <= getattr(options, name) <= LARGEST:
+            raise SpaceError(f"{name}={getattr(options, name)} must be from {number} to {LARGEST}")
 
 
 def check_stages(**lists: tuple[int, ...]) -> None:

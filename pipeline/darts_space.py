@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, cast
+from dataclasses import dataclass
 
 from pipeline.cells import KINDS, Cell, CellFrame, Edge, Kind, OpenEdge, cell_network, places
-from pipeline.chain import LARGEST
+from pipeline.chain import check_numbers
 from pipeline.genotypes import Genotype
 from pipeline.space import NONE, Decision, Rule, SpaceError
 from profilers.graph import Graph
@@ -44,10 +43,7 @@ class DartsCells:
     stem_stride: int = 1  # 1: CIFAR's stem, one convolution; 8: ImageNet's, three that halve the image
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 1 <= value <= LARGEST:
-                raise SpaceError(f"{field.name}={value} must be from 1 to {LARGEST}")
+        check_numbers(self)
         if self.filters % 2:
             raise SpaceError(f"filters={self.filters} must be even: a reduction makes half of them from each half")
         if self.layers < 3:
@@ -57,7 +53,7 @@ class DartsCells:
     @property
     def frame(self) -> CellFrame:
         image = Shape(self.resolution, self.resolution, self.channels)
-        return CellFrame(image, self.filters, self.layers, self.classes, cast("Literal[1, 8]", self.stem_stride))
+        return CellFrame(image, self.filters, self.layers, self.classes, self.stem_stride)
 
     def edges(self) -> Iterator[tuple[int, int]]:
         """State and node of each edge of a cell, in the order of the rows of DARTS's alpha."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
 
 from pipeline.cells import CellFrame, cell_network
-from pipeline.chain import LARGEST
+from pipeline.chain import check_least
 from pipeline.genotypes import GENOTYPES, Genotype
 from pipeline.space import Decision, Rule, SpaceError
 from profilers.graph import Graph
@@ -27,16 +26,13 @@ class GenotypeNetwork:
     stem_stride: int = 1
 
     def __post_init__(self) -> None:
-        least = {"resolution": 1, "channels": 1, "classes": 1, "filters": 2, "layers": 3}
-        for name, number in least.items():
-            if not number <= getattr(self, name) <= LARGEST:
-                raise SpaceError(f"{name}={getattr(self, name)} must be from {number} to {LARGEST}")
+        check_least(self, resolution=1, channels=1, classes=1, filters=2, layers=3)
         _ = genotype_named(self.cells), self.frame
 
     @property
     def frame(self) -> CellFrame:
         image = Shape(self.resolution, self.resolution, self.channels)
-        return CellFrame(image, self.filters, self.layers, self.classes, cast("Literal[1, 8]", self.stem_stride))
+        return CellFrame(image, self.filters, self.layers, self.classes, self.stem_stride)
 
     def decisions(self) -> tuple[Decision, ...]:
         return ()

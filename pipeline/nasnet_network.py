@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from pipeline.cells import Cell
-from pipeline.chain import LARGEST
+from pipeline.chain import check_least
 from pipeline.genotype_network import genotype_named
 from pipeline.genotypes import Genotype
 from pipeline.space import Decision, Rule, SpaceError
@@ -42,10 +42,7 @@ class NasnetNetwork:
     based: int = 0
 
     def __post_init__(self) -> None:
-        least = {"resolution": 3, "channels": 1, "classes": 1, "filters": 4, "layers": 3, "stem": 1}
-        for name, number in least.items():
-            if not number <= getattr(self, name) <= LARGEST:
-                raise SpaceError(f"{name}={getattr(self, name)} must be from {number} to {LARGEST}")
+        check_least(self, resolution=3, channels=1, classes=1, filters=4, layers=3, stem=1)
         if self.stem_cells not in {0, 2}:
             raise SpaceError(f"stem_cells={self.stem_cells} must be 0, as for CIFAR, or 2, as for ImageNet")
         for name in ("in_place", "based"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,14 +13,10 @@ from torch import Tensor, nn
 
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
-from pipeline.budget import Goal, Reach
 from pipeline.cell_paths import CellPaths, Nothing, PathCell
-from pipeline.checkpoint import load_state
 from pipeline.data import Data
 from pipeline.data.seeding import generator
-from pipeline.data.splits import Split
 from pipeline.gates import sample_gates
-from pipeline.search_loop import CHECKPOINT, SearchLoop
 from pipeline.search_settings import SearchSettings
 from pipeline.search_task import SearchEpoch, SearchTask
 from pipeline.space import NONE, SearchSpace, SpaceError
@@ -29,7 +24,7 @@ from pipeline.spaces import parse_space
 from pipeline.strategies.darts import begin as begin_darts
 from pipeline.strategies.proxyless import STRATEGY, Proxyless
 from pipeline.supernet import Gates, frozen_statistics
-from tests.pipeline.test_strategies_cells import flat, quiet
+from tests.pipeline.searches import TaskOf, between, few, flat, left_by, quiet, stopped_after
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import MakeTable
@@ -42,7 +37,6 @@ SPACES = {
     "DARTS": parse_space(f"darts-cifar?{SMALL}=8&layers=4"),
 }
 BLOCKS = SPACES["cells of both kinds"]
-TaskOf = Callable[..., SearchTask]
 
 
 def tracked(space: SearchSpace) -> CellPaths:
@@ -83,8 +77,9 @@ def test_gate_gradients_are_those_of_a_weighted_sum_of_what_each_label_gives(spa
 
     def summed(decision: int, labels: nn.ModuleList, read: Any) -> Tensor:
         outputs = torch.stack([label(x) for label, x in zip(labels, [each.detach() for each in read], strict=True)])
-        active = labels[choices[decision]](read[choices[decision]])  # rivals tell nothing to what they read
-        return active + torch.tensordot(weights[decision], outputs, 1) - outputs[choices[decision]].detach()
+        active: Tensor = labels[choices[decision]](read[choices[decision]])  # rivals tell nothing to what they read
+        rivals = torch.tensordot(weights[decision], outputs, 1) - outputs[choices[decision]].detach()
+        return active + cast("Tensor", rivals)
 
     gated = paths.forward_gated(images, gates)
     plain = paths._logits(images, summed)
@@ -121,12 +116,7 @@ def test_a_path_leaves_weights_and_statistics_of_all_others_alone() -> None:
 @pytest.fixture(scope="module")
 def task_of(digits: Data, make_table: MakeTable) -> TaskOf:
     """A search of two epochs of two steps, its budget halfway between the fastest and the slowest network."""
-    table = make_table(BLOCKS)
-    reach = Reach.of(BLOCKS, table)
-    goal = Goal(table=table, budget_ms=(reach.fastest_ms + reach.slowest_ms) / 2)
-    splits = (Split(source=each.source, indices=each.indices[:32]) for each in (digits.weights, digits.architecture))
-    weights, architecture = splits
-    data = replace(digits, weights=weights, architecture=architecture)
+    goal, data = between(BLOCKS, make_table(BLOCKS)), few(digits, 32, 32)
 
     def of(folder: Path, **changed: Any) -> SearchTask:
         settings = SearchSettings(**{"epochs": 2, "warmup_epochs": 1, "batch_size": 16, "inner_steps": 1} | changed)
@@ -140,28 +130,22 @@ def test_a_search_of_blocks_killed_at_any_step_ends_with_the_same_bits(task_of: 
     result = STRATEGY.search(whole, quiet)
     for killed_at in (1, 3):
         task = replace(whole, folder=tmp_path / f"killed{killed_at}")
-        loop = SearchLoop.begin(task, STRATEGY.begin(task))
-        training, validation = loop.batches()
-        for _ in range(killed_at):
-            loop.advance(training, validation)
-        loop.save()
-        torch.manual_seed(killed_at)
+        stopped_after(task, killed_at)
         assert STRATEGY.search(task, quiet) == result
-        assert flat(load_state(task.folder / CHECKPOINT)) == flat(load_state(whole.folder / CHECKPOINT))
+        assert left_by(task) == left_by(whole)
 
 
 def test_a_search_of_blocks_goes_towards_its_budget_and_derives_within_it(task_of: TaskOf, tmp_path: Path) -> None:
     task = task_of(tmp_path, epochs=16, warmup_epochs=0, alpha_learning_rate=0.15)
-    reach = Reach.of(BLOCKS, task.goals[0].table)
-    budget_ms = reach.fastest_ms + 0.25 * (reach.slowest_ms - reach.fastest_ms)
-    task = replace(task, goals=(replace(task.goals[0], budget_ms=budget_ms),))
+    goal = between(BLOCKS, task.goals[0].table, 0.25)
+    task = replace(task, goals=(goal,))
     told: list[SearchEpoch] = []
     result = STRATEGY.search(task, told.append)
-    expected = [epoch.expected_ms["local:onnxruntime"] / budget_ms for epoch in told]
+    expected = [epoch.expected_ms["local:onnxruntime"] / goal.budget_ms for epoch in told]
     assert expected[0] > 1.2
     assert expected[-1] == pytest.approx(1, abs=0.1)
     network = result.derive(BLOCKS, task.goals)
-    assert task.goals[0].is_met_by(network)
+    assert goal.is_met_by(network)
     assert STRATEGY.searched_weights(task, network)(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
@@ -17,25 +17,22 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.architecture import Architecture
-from pipeline.budget import Goal, Reach
 from pipeline.checkpoint import load_state
 from pipeline.data import Data
-from pipeline.data.splits import Split
 from pipeline.learned import supernet_of
 from pipeline.mixture import Mixture
 from pipeline.schedule import Schedule
-from pipeline.search_loop import CHECKPOINT, GradientSearch, SearchLoop
+from pipeline.search_loop import CHECKPOINT, SearchLoop
 from pipeline.search_settings import SearchSettings
 from pipeline.search_task import SearchEpoch, SearchError, SearchTask
 from pipeline.space import SearchSpace
 from pipeline.strategies import load_strategy
 from pipeline.strategies.darts import begin as begin_darts
+from tests.pipeline.searches import TaskOf, between, few, flat, left_by, loop_of, quiet, stopped_after
 
 if TYPE_CHECKING:
     from pipeline.searcher import Batch
     from tests.pipeline.conftest import MakeTable
-
-TaskOf = Callable[..., SearchTask]
 
 ON_CHAINS = ["proxyless", "darts", "fbnet", "snas"]
 STEPS = {"proxyless": 12, "darts": 12, "fbnet": 16, "snas": 12}
@@ -45,46 +42,16 @@ class StoppedError(Exception):
     """The process died here."""
 
 
-def few(data: Data) -> Data:
-    """64 images for the weights and 32 for the architecture: steps of milliseconds."""
-    weights, architecture = (
-        Split(source=split.source, indices=split.indices[:count])
-        for split, count in ((data.weights, 64), (data.architecture, 32))
-    )
-    return replace(data, weights=weights, architecture=architecture)
-
-
 @pytest.fixture(scope="module")
 def task_of(space: SearchSpace, digits: Data, make_table: MakeTable) -> TaskOf:
     """A search with four steps an epoch, three epochs, a budget halfway between the fastest and the slowest network."""
-    table = make_table(space)
-    reach = Reach.of(space, table)
-    goal = Goal(table=table, budget_ms=(reach.fastest_ms + reach.slowest_ms) / 2)
+    goal, data = between(space, make_table(space)), few(digits, 64, 32)
 
     def of(folder: Path, **changed: Any) -> SearchTask:
         chosen = SearchSettings(**{"epochs": 3, "warmup_epochs": 1, "batch_size": 16, "inner_steps": 1} | changed)
-        return SearchTask(space=space, data=few(digits), goals=(goal,), settings=chosen, seed=0, folder=folder)
+        return SearchTask(space=space, data=data, goals=(goal,), settings=chosen, seed=0, folder=folder)
 
     return of
-
-
-def loop_of(task: SearchTask) -> SearchLoop:
-    strategy = load_strategy(task.settings.strategy)
-    assert isinstance(strategy, GradientSearch)
-    return SearchLoop.begin(task, strategy.begin(task))
-
-
-def quiet(_: SearchEpoch) -> None:
-    pass
-
-
-def flat(tree: Any) -> list[Any]:
-    """The leaves of a state; tensors as lists of numbers."""
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in flat(value)]
-    if isinstance(tree, list | tuple):
-        return [leaf for value in tree for leaf in flat(value)]
-    return [tree.tolist()] if isinstance(tree, Tensor) else [tree]
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +60,8 @@ def never_killed(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> d
     ended = {}
     for name in ON_CHAINS:
         folder = tmp_path_factory.mktemp(name)
-        load_strategy(name).search(task_of(folder, strategy=name), quiet)
-        ended[name] = flat(load_state(folder / CHECKPOINT))
+        load_strategy(name).search(task := task_of(folder, strategy=name), quiet)
+        ended[name] = left_by(task)
     return ended
 
 
@@ -117,18 +84,14 @@ def test_a_search_killed_at_any_step_ends_with_the_same_bits(
             loop.run(quiet, clock)
         torch.manual_seed(killed_at)  # what else the process draws must not matter
         load_strategy(name).search(task, quiet)
-        assert flat(load_state(Path(folder) / CHECKPOINT)) == never_killed[name]
+        assert left_by(task) == never_killed[name]
 
 
 def test_a_search_of_second_order_goes_on_after_a_kill_as_if_never_killed(task_of: TaskOf, tmp_path: Path) -> None:
     whole = task_of(tmp_path / "whole", strategy="darts", order="second")
     result = load_strategy("darts").search(whole, quiet)
     task = replace(whole, folder=tmp_path / "killed")
-    loop = loop_of(task)
-    training, validation = loop.batches()
-    for _ in range(7):
-        loop.advance(training, validation)
-    loop.save()
+    stopped_after(task, 7)
     assert load_strategy("darts").search(task, quiet) == result
     first = load_strategy("darts").search(task_of(tmp_path / "first", strategy="darts"), quiet)
     assert first != result
@@ -197,11 +160,10 @@ def test_a_search_goes_towards_its_budget(name: str, task_of: TaskOf, tmp_path: 
         temperature=1.0,
         temperature_end=0.5,
     )
-    reach = Reach.of(task.space, task.goals[0].table)
-    budget_ms = reach.fastest_ms + 0.25 * (reach.slowest_ms - reach.fastest_ms)
+    goal = between(task.space, task.goals[0].table, 0.25)
     told: list[SearchEpoch] = []
-    load_strategy(name).search(replace(task, goals=(replace(task.goals[0], budget_ms=budget_ms),)), told.append)
-    expected = [epoch.expected_ms["local:onnxruntime"] / budget_ms for epoch in told]
+    load_strategy(name).search(replace(task, goals=(goal,)), told.append)
+    expected = [epoch.expected_ms["local:onnxruntime"] / goal.budget_ms for epoch in told]
     assert expected[0] > 1.07
     assert expected[-1] == pytest.approx(1, abs=0.07)
 
@@ -268,15 +230,9 @@ def test_fbnet_goes_on_from_between_its_passes_and_from_within_alpha_s(
     whole = task_of(tmp_path / "whole", strategy="fbnet", epochs=2, batch_size=8)  # 8 steps, and 8 with 4 of alpha
     result = load_strategy("fbnet").search(whole, quiet)
     task = replace(whole, folder=tmp_path / "killed")
-    loop = loop_of(task)
-    training, validation = loop.batches()
-    for _ in range(taken):
-        loop.advance(training, validation)
-    assert loop.architecture_step == taken - 16
-    loop.save()
-    torch.manual_seed(taken)
+    assert stopped_after(task, taken).architecture_step == taken - 16
     assert load_strategy("fbnet").search(task, quiet) == result
-    assert flat(load_state(task.folder / CHECKPOINT)) == flat(load_state(whole.folder / CHECKPOINT))
+    assert left_by(task) == left_by(whole)
 
 
 def by_the_book(task: SearchTask, steps: int, inner_steps: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -12,22 +12,20 @@ import torch
 
 from pipeline.alpha import Alpha
 from pipeline.architecture import Architecture
-from pipeline.budget import Goal, Reach
-from pipeline.checkpoint import load_state
+from pipeline.budget import Reach
 from pipeline.collapse import parameterless
 from pipeline.data import Data
 from pipeline.data.seeding import generator
-from pipeline.data.splits import Split
 from pipeline.derivation import derive
 from pipeline.edges import Edges
 from pipeline.latency_loss import LatencyLoss
-from pipeline.search_loop import CHECKPOINT, GradientSearch, SearchLoop
 from pipeline.search_settings import SearchSettings
-from pipeline.search_task import SearchEpoch, SearchTask
+from pipeline.search_task import SearchTask
 from pipeline.space import NONE, SpaceError
 from pipeline.spaces import parse_space
 from pipeline.strategies import load_strategy
 from pipeline.strategies.pc_darts import begin as begin_pc_darts
+from tests.pipeline.searches import TaskOf, between, few, left_by, quiet, stopped_after
 
 if TYPE_CHECKING:
     from tests.pipeline.conftest import MakeTable
@@ -35,22 +33,12 @@ if TYPE_CHECKING:
 ON_CELLS = ["proxyless", "darts", "pc-darts", "fbnet", "snas"]
 # Two nodes of five edges in each of two cells.
 TINY = parse_space("darts-cifar?resolution=8&channels=1&filters=8&layers=3&nodes=2")
-TaskOf = Callable[..., SearchTask]
-
-
-class StoppedError(Exception):
-    """The process died here."""
 
 
 @pytest.fixture(scope="module")
 def task_of(digits: Data, make_table: MakeTable) -> TaskOf:
     """A search of four steps, its budget halfway between the fastest and the slowest network."""
-    table = make_table(TINY)
-    reach = Reach.of(TINY, table)
-    goal = Goal(table=table, budget_ms=(reach.fastest_ms + reach.slowest_ms) / 2)
-    splits = (Split(source=each.source, indices=each.indices[:16]) for each in (digits.weights, digits.architecture))
-    weights, architecture = splits
-    data = replace(digits, weights=weights, architecture=architecture)
+    goal, data = between(TINY, make_table(TINY)), few(digits, 16, 16)
 
     def of(folder: Path, **changed: Any) -> SearchTask:
         chosen = SearchSettings(**{"epochs": 2, "warmup_epochs": 0, "batch_size": 8, "inner_steps": 1} | changed)
@@ -59,40 +47,18 @@ def task_of(digits: Data, make_table: MakeTable) -> TaskOf:
     return of
 
 
-def quiet(_: SearchEpoch) -> None:
-    pass
-
-
-def flat(tree: Any) -> list[Any]:
-    """The leaves of a state; tensors as lists of numbers."""
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in flat(value)]
-    if isinstance(tree, list | tuple):
-        return [leaf for value in tree for leaf in flat(value)]
-    return [tree.tolist()] if isinstance(tree, torch.Tensor) else [tree]
-
-
 @pytest.mark.parametrize("name", ON_CELLS)
 def test_a_search_of_cells_killed_at_any_step_ends_with_the_same_bits(
     name: str, task_of: TaskOf, tmp_path: Path
 ) -> None:
-    def ended(folder: Path) -> list[Any]:
-        return flat(load_state(folder / CHECKPOINT))
-
     whole = task_of(tmp_path / "whole", strategy=name)
     strategy = load_strategy(name)
-    assert isinstance(strategy, GradientSearch)
     result = strategy.search(whole, quiet)
     for killed_at in (1, 2):
         task = replace(whole, folder=tmp_path / f"killed{killed_at}")
-        loop = SearchLoop.begin(task, strategy.begin(task))
-        training, validation = loop.batches()
-        for _ in range(killed_at):
-            loop.advance(training, validation)
-        loop.save()
-        torch.manual_seed(killed_at)
+        stopped_after(task, killed_at)
         assert strategy.search(task, quiet) == result
-        assert ended(task.folder) == ended(whole.folder)
+        assert left_by(task) == left_by(whole)
 
 
 @pytest.mark.parametrize("name", ON_CELLS)
