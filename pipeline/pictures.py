@@ -34,6 +34,8 @@ from pipeline.search_task import SearchEpoch
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from pipeline.recurrent.report import StepReport
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripBlock:
@@ -85,7 +87,7 @@ def _shares(report: Report, target: TargetReport) -> list[float]:
     return [cost / total for cost in costs]
 
 
-def prediction(target: TargetReport) -> str:
+def prediction(target: TargetReport | StepReport) -> str:
     """Predicted against measured: the found network, and the networks that the table was calibrated with."""
     predicted = [point.predicted_ms for point in target.calibration]
     measured = [point.measured_ms for point in target.calibration]
@@ -102,10 +104,10 @@ def prediction(target: TargetReport) -> str:
         label = f"this network, {signed_percent(target.error)} off its prediction"
         axes.scatter(target.predicted_ms, target.measured_ms, s=60, marker="D", color=MEASURED, label=label, zorder=4)
         figure.legend(loc="outside upper left")
-        return _svg(figure, f"prediction {target.target}", f"Predicted and measured latency on {target.target}")
+        return as_svg(figure, f"prediction {target.target}", f"Predicted and measured latency on {target.target}")
 
 
-def latency_range(target: TargetReport) -> str:
+def latency_range(target: TargetReport | StepReport) -> str:
     """Where the found network and its budget lie between the fastest and the slowest network of the space."""
     rows = [
         ("slowest of the space", target.slowest_ms, MUTED),
@@ -129,7 +131,7 @@ def latency_range(target: TargetReport) -> str:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False)
         axes.spines["left"].set_visible(False)
-        return _svg(figure, f"range {target.target}", f"Latency range of the space on {target.target}")
+        return as_svg(figure, f"range {target.target}", f"Latency range of the space on {target.target}")
 
 
 def search_curves(report: Report) -> str:
@@ -148,7 +150,7 @@ def search_curves(report: Report) -> str:
         epochs, accuracies = [p.epoch for p in report.search], [100 * p.accuracy for p in report.search]
         panels[-1].plot(epochs, accuracies, marker=".", color=ACCURACY)
         _shade_warmup(panels, report.search)
-        return _svg(figure, "search", "Expected latency and accuracy over the search")
+        return as_svg(figure, "search", "Expected latency and accuracy over the search")
 
 
 def training_curves(points: Sequence[TrainPoint]) -> str:
@@ -161,7 +163,7 @@ def training_curves(points: Sequence[TrainPoint]) -> str:
         loss.plot(epochs, [point.loss for point in points], marker=".", color=MUTED)
         accuracy.set_title("accuracy, %")
         accuracy.plot(epochs, [100 * point.accuracy for point in points], marker=".", color=ACCURACY)
-        return _svg(figure, "training", "Loss and accuracy over the training")
+        return as_svg(figure, "training", "Loss and accuracy over the training")
 
 
 def _panels(figure: Figure, rows: int) -> list[Axes]:
@@ -183,7 +185,7 @@ def _shade_warmup(panels: Iterable[Axes], points: Sequence[SearchEpoch]) -> None
             axes.axvspan(min(warmup) - 0.5, max(warmup) + 0.5, color=SHADE, lw=0)
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
+def as_svg(figure: Figure, name: str, title: str) -> str:
     """The figure as an `<svg>` element: identifiers of its own, colours of the page's theme."""
     buffer = io.StringIO()
     lay_out(figure)

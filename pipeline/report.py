@@ -220,16 +220,21 @@ def read_report(run: Path) -> Report:
 
 def render_html(report: Report) -> str:
     """One page that needs nothing else: styles and pictures inside, no script, no request."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     from pipeline import pictures
+
+    return rendered("report.html", {"report": report, "pictures": pictures})
+
+
+def rendered(template: str, given: Mapping[str, object]) -> str:
+    """A page of ours, of what is given to its template."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("pipeline")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= FORMATS
-    return environment.get_template("report.html").render(report=report, pictures=pictures)
+    return environment.get_template(template).render(given)
 
 
 def significant(value: float) -> str:

@@ -18,7 +18,10 @@ from pipeline.spaces import parse_space
 from pipeline.watcher import Watcher
 
 if TYPE_CHECKING:
+    from deploy.kind import Kind
     from pipeline.data import Data
+    from profilers.compile_cache import CompileJob
+    from profilers.graph import Graph
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,15 @@ class Run:
             )
         return data
 
+    @property
+    def data_facts(self) -> str:
+        """How many images there are for what; raises what `data` does."""
+        data = self.data
+        return (
+            f"{data.name}: {len(data.weights)} images to train on, {len(data.architecture)} to choose the architecture "
+            f"by, {len(data.test)} to test on"
+        )
+
     def table_path(self, target: TargetPlan) -> Path:
         return table_path(self.folder, target)
 
@@ -67,6 +79,12 @@ class Run:
     def goal(self, target: TargetPlan) -> Goal:
         """The goal that a target of the plan stands for."""
         return self.goals[self.plan.targets.index(target)]
+
+    def file_job(self, graph: Graph, kind: Kind) -> CompileJob:
+        """How the file is compiled whose latency is to keep the budget, with seeded weights."""
+        from pipeline.shipping import shipped_job
+
+        return shipped_job(graph, kind)
 
     def search_task(self) -> SearchTask:
         return SearchTask(

@@ -14,7 +14,6 @@ from pipeline.cli.options import Json
 
 if TYPE_CHECKING:
     from pipeline.recurrent.models import TrainedRecord
-    from pipeline.recurrent.training import Evaluation
 
 Cell = Annotated[
     str,
@@ -40,7 +39,7 @@ def train(
             cell,
             steps=inf if steps is None else steps,
             seconds=inf if minutes is None else 60 * minutes,
-            on_evaluation=lambda each: bars.note(_told(cell, each)),
+            on_evaluation=lambda each: bars.note(each.told_of(cell)),
         )
     show(record.told, json, lambda: facts(record.told))
 
@@ -60,7 +59,7 @@ def compare(
             language_run(run),
             cell or [SEARCHED, LSTM],
             60 * minutes,
-            lambda name, each: bars.note(_told(name, each)),
+            lambda name, each: bars.note(each.told_of(name)),
         )
     show({"models": [record.told for record in records]}, json, lambda: _print_records(records))
 
@@ -129,13 +128,6 @@ def measure(
         print_table(["target", "cell", "measured ms", "predicted ms", "spread", "verdict"], rows)
 
     show({"steps": [asdict(each) for each in found]}, json, text)
-
-
-def _told(cell: str, each: Evaluation) -> str:
-    return (
-        f"{cell}: step {each.step}, {each.seconds:.0f} s, {each.train_loss:.3f} nats a token, "
-        f"validation {each.validation_loss:.3f}{', averaging' if each.averaging else ''}"
-    )
 
 
 def _print_records(records: list[TrainedRecord]) -> None:

@@ -179,10 +179,15 @@ def export(
 
 def report(run: RunFolder, json: Json = False) -> None:
     """Write report.json and report.html of a run, and print the result."""
+    from pipeline.cli import language_recipes
     from pipeline.plan import load_plan
+    from pipeline.recurrent.plan import PLAN
     from pipeline.stage import run_stage
     from pipeline.stages.report import REPORT
 
+    if (run / PLAN).is_file():
+        language_recipes.report(run, json)
+        return
     with ProgressBars() as bars:
         current = _run(run, load_plan(run), bars)
         run_stage(REPORT, current)
@@ -197,15 +202,23 @@ def run(
     download: Download = False,
     json: Json = False,
 ) -> None:
-    """Do everything: profile, search, derive, train, export, measure, package, report. Finished stages are skipped."""
+    """Do everything: profile, search, derive, train, export, measure, package, report. Finished stages are skipped.
+
+    A recipe that names a text makes a language model, which is not packed into bundles.
+    """
+    from pipeline.cli import language_recipes
     from pipeline.plan import load_recipe
+    from pipeline.recurrent.plan import is_language_recipe
     from pipeline.shipping import require_makeable
     from pipeline.stage import run_stage
     from pipeline.stages import stages_of
 
+    folder = output or Path("runs") / recipe.stem
+    if is_language_recipe(recipe):
+        language_recipes.run_recipe(recipe, folder, json)
+        return
     plan = load_recipe(recipe)
     require_makeable(plan)
-    folder = output or Path("runs") / recipe.stem
     plan.save(folder)
     with ProgressBars() as bars:
         current = _run(folder, plan, bars, download)

@@ -21,7 +21,7 @@ def judge(run: LanguageRun, architecture: Architecture, *, epochs: int, checkpoi
     training = CellTraining.begin(model, run.corpus, run.plan.train, seed=run.plan.seed, path=checkpoint)
 
     def on_evaluation(evaluation: Evaluation) -> None:
-        run.watch.note(f"{part}: step {evaluation.step}, validation {evaluation.validation_loss:.3f} nats a token")
+        run.watch.note(evaluation.told_of(part))
 
     training.run(epochs=epochs, on_evaluation=on_evaluation)
     return JudgedCell(

@@ -2,64 +2,80 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
+from latency_tables.table import Latency
 from pipeline.architecture import Architecture
 from pipeline.recurrent.cell import DartsCell
 from pipeline.recurrent.language_model import LanguageModel
 from pipeline.recurrent.models import trained_model
 from pipeline.recurrent.plan import LanguageRun
+from pipeline.recurrent.report import MeasuredStep
 from pipeline.recurrent.space import choices_of
 from pipeline.recurrent.step import PackedStep, StepModel
 from pipeline.watcher import Watcher
 from profilers.compile_cache import CompileJob, compile_all
+from profilers.measurement import Measurement
+from profilers.model_files import read_model
 from profilers.protocol import protocol_named
 from profilers.sweep import sweep
 from profilers.target import Target
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasuredStep:
-    """One step of a trained model; the prediction is that of the table of the run's target, where it has one."""
-
-    target: str
-    cell: str
-    measured_ms: float
-    spread: float
-    verdict: str
-    predicted_ms: float | None
+FILE = "exported"  # what a file that is measured beside cells is called
 
 
 def measured_steps(
-    run: LanguageRun, cells: list[str], targets: list[str], watch: Watcher, protocol: str
+    run: LanguageRun,
+    cells: Sequence[str],
+    targets: Sequence[str],
+    watch: Watcher,
+    protocol: str,
+    *,
+    files: Mapping[str, Path] = MappingProxyType({}),
 ) -> list[MeasuredStep]:
-    """Steps side by side, each as a file of one input and one output; a call after a kill goes on."""
+    """Steps side by side, each as a file of one input and one output; a call after a kill goes on.
+
+    `files` are ready ones by runtime, measured in the same turns as FILE.
+    """
     models = {cell: trained_model(run, cell) for cell in cells}
     found = []
     for target in map(Target.parse, targets):
         jobs = {cell: _job(model, target) for cell, model in models.items()}
+        work = compile_all(jobs, on_progress=partial(watch.progress, f"compile for {target}"))
+        if target.runtime in files:
+            work = {**work, FILE: read_model(files[target.runtime])}
         measured = sweep(
-            compile_all(jobs, on_progress=partial(watch.progress, f"compile for {target}")),
+            work,
             target,
             protocol_named(protocol),
             run.folder / "measurements" / f"{target.slug}.{protocol}.jsonl",
             on_progress=partial(watch.progress, str(target)),
             notify=watch.note,
         )
-        for cell, each in measured.items():
-            step = MeasuredStep(
-                target=str(target),
-                cell=cell,
-                measured_ms=each.median_ms,
-                spread=each.spread,
-                verdict=each.verdict,
-                predicted_ms=_predicted_ms(run, models[cell], target),
-            )
-            found.append(step)
+        found += [_step(run, models.get(cell), cell, target, measured[cell], protocol) for cell in work]
     return found
+
+
+def _step(
+    run: LanguageRun, model: LanguageModel | None, cell: str, target: Target, measured: Measurement, protocol: str
+) -> MeasuredStep:
+    latency = Latency.of(measured)
+    return MeasuredStep(
+        target=str(target),
+        cell=cell,
+        measured_ms=latency.ms(protocol_named(protocol).statistic),
+        p90_ms=measured.p90_ms,
+        spread=latency.spread,
+        samples=latency.samples,
+        verdict=latency.verdict,
+        predicted_ms=None if model is None else _predicted_ms(run, model, target),
+        device=dict(measured.environment.facts),
+    )
 
 
 def _job(model: LanguageModel, target: Target) -> CompileJob:

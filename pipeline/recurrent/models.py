@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import ceil, exp, inf, log
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -20,17 +21,19 @@ from pipeline.recurrent.segments import side_by_side
 from pipeline.recurrent.space import genotype_of
 from pipeline.recurrent.training import EVALUATION_BATCH, CellTraining, Evaluation, OnEvaluation
 from profilers.errors import FileError
-from profilers.files import write_json
+from profilers.files import read_json, write_json
 
-# Version of trained.json. 1: first version.
-SCHEMA = 1
+# Version of trained.json. 1: first version. 2: with its evaluations.
+SCHEMA = 2
 # Models that are compared take turns of this many seconds, so that what else the machine does meets them alike.
 TURN_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedRecord:
-    """A model as it was trained: losses of the best weights, nats a token."""
+    """A model as it was trained: losses of the best weights, nats a token; and of all evaluations on the way."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     cell: str
     genotype: str
@@ -41,6 +44,7 @@ class TrainedRecord:
     validation_loss: float
     test_loss: float
     averaged: bool
+    evaluations: tuple[Evaluation, ...]
 
     @property
     def told(self) -> dict[str, object]:
@@ -117,7 +121,7 @@ def _telling(cell: str, on_evaluation: Callable[[str, Evaluation], None]) -> OnE
 
 def finish(run: LanguageRun, cell: str, training: CellTraining) -> TrainedRecord:
     """Keep the best weights, and test them."""
-    model, folder = training.model, model_folder(run, cell)
+    model = training.model
     best = training.best_evaluation()
     model.load_state_dict(training.best)
     record = TrainedRecord(
@@ -130,15 +134,29 @@ def finish(run: LanguageRun, cell: str, training: CellTraining) -> TrainedRecord
         validation_loss=best.validation_loss,
         test_loss=evaluate(model, side_by_side(run.corpus.test, EVALUATION_BATCH)),
         averaged=best.averaging,
+        evaluations=tuple(training.evaluations),
     )
-    save_weights(folder / "weights.safetensors", model)
-    write_json(folder / "trained.json", {"schema": SCHEMA, **asdict(record)})
+    save_weights(weights_path(run, cell), model)
+    write_json(record_path(run, cell), {"schema": SCHEMA, **asdict(record)})
     return record
+
+
+def record_path(run: LanguageRun, cell: str) -> Path:
+    return model_folder(run, cell) / "trained.json"
+
+
+def weights_path(run: LanguageRun, cell: str) -> Path:
+    return model_folder(run, cell) / "weights.safetensors"
+
+
+def read_record(run: LanguageRun, cell: str) -> TrainedRecord:
+    """What training the cell gave; raises FileError."""
+    return read_json(record_path(run, cell), TrainedRecord, kind="record of a training", schema=SCHEMA)
 
 
 def trained_model(run: LanguageRun, cell: str) -> LanguageModel:
     """The model with its best weights; raises FileError where it was not trained."""
-    path = model_folder(run, cell) / "weights.safetensors"
+    path = weights_path(run, cell)
     if not path.exists():
         raise FileError(f"{path}: no such weights; train them first: millis language train {run.folder} --cell {cell}")
     model = new_model(run, cell)

@@ -22,8 +22,11 @@ from profilers.errors import FileError
 from profilers.files import check, read_json, read_yaml, write_json
 
 if TYPE_CHECKING:
+    from deploy.kind import Kind
     from pipeline.recurrent.search import CellSearchTask
     from pipeline.recurrent.text import Corpus
+    from profilers.compile_cache import CompileJob
+    from profilers.graph import Graph
 
 # Version of recipes and of language.json. 1: tables with budgets. 2: targets as other recipes name them, how they are
 # profiled, random cells and other ones beside the one that is searched.
@@ -143,6 +146,12 @@ class LanguageRun:
     def goals(self) -> tuple[Goal, ...]:
         """The budgets in ms; raises MissingOpError where a table does not cover the space."""
         return goals_of(self.folder, self.plan.targets, self.space)
+
+    def file_job(self, graph: Graph, kind: Kind) -> CompileJob:
+        """How the file is compiled whose latency is to keep the budget: as the networks of its table are."""
+        from pipeline.profiling import compile_job
+
+        return compile_job(graph, kind.runtime, precision=kind.precision)
 
     def search_task(self) -> CellSearchTask:
         from pipeline.recurrent.search import CellSearchTask

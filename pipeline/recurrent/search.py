@@ -79,6 +79,7 @@ class CellSearchEpoch:
 
 
 OnEpoch = Callable[[CellSearchEpoch], None]
+OnStep = Callable[[int, int], None]  # told how many rows of the text are done, of how many in all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -134,12 +135,18 @@ class CellSearch:
             search.restore()
         return search
 
-    def run(self, on_epoch: OnEpoch, clock: Callable[[], float] = time.monotonic) -> SearchResult:
+    def run(
+        self,
+        on_epoch: OnEpoch,
+        on_step: OnStep = lambda _done, _planned: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> SearchResult:
         """Go on to the end. Raises SearchError where a loss is no number."""
         saved = clock()
         self.model.train()
         while self.epoch < self.task.settings.epochs:
             self.advance()
+            on_step(self._rows_done, self.task.settings.epochs * len(self.text))
             if self.place == 0:
                 on_epoch(self._told())  # before the checkpoint: an epoch told twice is better than one never told
                 self.losses = []
@@ -233,6 +240,12 @@ class CellSearch:
         segment = Segment(self.validation_row, min(length, len(self.validation) - 1 - self.validation_row))
         self.validation_row += segment.length
         return segment
+
+    @property
+    def _rows_done(self) -> int:
+        regime = self.task.settings.regime
+        plan = segments(len(self.text), regime.bptt, self.task.seed, self.epoch)
+        return self.epoch * len(self.text) + plan[self.place].start
 
     def _diverged(self, what: str) -> SearchError:
         rate = self.task.settings.regime.learning_rate

@@ -36,6 +36,13 @@ class Evaluation:
     validation_loss: float
     averaging: bool
 
+    def told_of(self, cell: str) -> str:
+        """In a line, for whoever watches."""
+        return (
+            f"{cell}: step {self.step}, {self.seconds:.0f} s, {self.train_loss:.3f} nats a token, validation "
+            f"{self.validation_loss:.3f}{', averaging' if self.averaging else ''}"
+        )
+
 
 OnEvaluation = Callable[[Evaluation], None]
 

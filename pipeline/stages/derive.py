@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.kind import Kind
 from latency_tables.table import Latency
@@ -13,32 +14,34 @@ from pipeline.budget import Goal
 from pipeline.profiling import network_name
 from pipeline.run import Run
 from pipeline.search_task import SearchResult
-from pipeline.shipping import shipped_job
 from pipeline.stage import Stage
 from profilers.compile_cache import compile_all
 from profilers.errors import MillisError
 from profilers.sweep import sweep
+
+if TYPE_CHECKING:
+    from pipeline.recurrent.plan import LanguageRun
 
 # How far under its budget a network must come when it is confirmed, so that it still does when measured again.
 MARGIN = 0.02
 ATTEMPTS = 8
 
 
-def _inputs(run: Run) -> Sequence[object]:
+def _inputs(run: Run | LanguageRun) -> Sequence[object]:
     budgets = [[target.target, target.budget] for target in run.plan.targets]
     tables = [run.table_path(target) for target in run.plan.targets]
     return [run.search_result_path, run.space.name, budgets, run.plan.profile.protocol, *tables]
 
 
-def _outputs(run: Run) -> Sequence[Path]:
+def _outputs(run: Run | LanguageRun) -> Sequence[Path]:
     return [run.architecture_path]
 
 
-def _perform(run: Run) -> None:
+def _perform(run: Run | LanguageRun) -> None:
     derive_confirmed(run, SearchResult.load(run.search_result_path)).save(run.architecture_path)
 
 
-def derive_confirmed(run: Run, result: SearchResult) -> Architecture:
+def derive_confirmed(run: Run | LanguageRun, result: SearchResult) -> Architecture:
     """Derive, measure, and derive again under a tighter budget while a target says that it is not met.
 
     Raises BudgetError where no network is predicted to meet the budgets, MillisError where none is found to.
@@ -66,7 +69,7 @@ def _limit_ms(goal: Goal) -> float:
     return goal.budget_ms * (1 - MARGIN)
 
 
-def _tightened(run: Run, goal: Goal, asked: Goal, measured_ms: float, architecture: Architecture) -> Goal:
+def _tightened(run: Run | LanguageRun, goal: Goal, asked: Goal, measured_ms: float, architecture: Architecture) -> Goal:
     """The goal lowered by as much as this network was predicted too fast, so that it is not derived again."""
     run.watch.note(
         f"{goal.target}: derived network takes {measured_ms:.4g} ms of {asked.budget_ms:.4g} ms (less {MARGIN:.0%}); "
@@ -76,10 +79,10 @@ def _tightened(run: Run, goal: Goal, asked: Goal, measured_ms: float, architectu
     return replace(goal, budget_ms=min(goal.budget_ms, _limit_ms(asked) * predicted_ms / measured_ms))
 
 
-def _measured_ms(run: Run, architecture: Architecture, goals: Sequence[Goal]) -> list[float]:
+def _measured_ms(run: Run | LanguageRun, architecture: Architecture, goals: Sequence[Goal]) -> list[float]:
     """The latency of the file to ship in each target's precision, with seeded weights: they time as trained ones do."""
     kinds = {Kind(goal.target.runtime, goal.target.precision) for goal in goals}
-    artifacts = compile_all({kind.name: shipped_job(architecture.graph(), kind) for kind in kinds})
+    artifacts = compile_all({kind.name: run.file_job(architecture.graph(), kind) for kind in kinds})
     name = network_name(architecture)
     measured = []
     for goal in goals:

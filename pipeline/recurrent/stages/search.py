@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,8 @@ def _searched(run: LanguageRun, task: CellSearchTask) -> SearchResult:
                 f"{part}: epoch {epoch.epoch} of {epochs}, {epoch.train_loss:.3f} nats a token, validation "
                 f"{epoch.validation_loss:.3f}; {epoch.genotype}"
             )
-            run.watch.progress(part, epoch.epoch, epochs)
 
-        return CellSearch.begin(task).run(on_epoch)
+        return CellSearch.begin(task).run(on_epoch, partial(run.watch.progress, part))
 
 
 def _best(run: LanguageRun, tasks: Sequence[CellSearchTask], results: Sequence[SearchResult]) -> SearchResult:
