@@ -18,7 +18,7 @@ MAX_BYTES = 2 * 1024**3
 MAX_RATIO = 50  # of what is unpacked to the .zip, as far as it is large: weights hardly compress at all
 LARGE_BYTES = 64 * 1024**2
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a .zip can hold; the same for every bundle
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a .zip can hold; the same for all of ours
 _UNIX = 3
 
 
@@ -27,7 +27,7 @@ def zip_bytes(folder_name: str, files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
-            info = zipfile.ZipInfo(f"{folder_name}/{name}", _EPOCH)
+            info = zipfile.ZipInfo(f"{folder_name}/{name}", EPOCH)
             info.create_system = _UNIX
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, files[name])

@@ -90,7 +90,7 @@ def _not_among(candidate: Candidate, among: Collection[Precision]) -> str:
 
 
 def _groups(candidates: Sequence[Candidate], places: Sequence[Target], group_of: GroupOf) -> dict[str, list[Target]]:
-    measured = {Target.parse(each.target).place: each for candidate in candidates for each in candidate.measured}
+    measured = {place: each for candidate in candidates for place, each in candidate.by_place.items()}
     groups: dict[str, list[Target]] = {}
     for place in places:
         name = group_of(measured[place]) if place in measured else None

@@ -48,8 +48,7 @@ class Comparison:
 
     def slower(self, candidate: Candidate, places: Iterable[Target]) -> Iterator[str]:
         """Where a candidate was measured slower than fp32."""
-        fp32 = {} if self.reference is None else _ms_by_place(self.reference)
-        times = _ms_by_place(candidate)
+        fp32, times = _ms_by_place(self.reference), _ms_by_place(candidate)
         # Where fp16 is computed as fp32, only chance says which is measured slower.
         slack = SAME if candidate.variant.precision == "fp16" else 0
         for place in places:
@@ -100,7 +99,7 @@ class Comparison:
 
     def _times(self, candidate: Candidate | None) -> list[float]:
         """On each of the shared places; empty where one of them lacks."""
-        measured = {} if candidate is None else _ms_by_place(candidate)
+        measured = _ms_by_place(candidate)
         return [measured[place] for place in self.shared] if all(place in measured for place in self.shared) else []
 
     def _points_lost(self, candidate: Candidate) -> float | None:
@@ -114,8 +113,8 @@ class Comparison:
         return 100 * (fp32.correct - own.correct) / own.images
 
 
-def _ms_by_place(candidate: Candidate) -> dict[Target, float]:
-    return {Target.parse(each.target).place: each.measured_ms for each in candidate.measured}
+def _ms_by_place(candidate: Candidate | None) -> dict[Target, float]:
+    return {} if candidate is None else {place: each.measured_ms for place, each in candidate.by_place.items()}
 
 
 def _failures(candidate: Candidate, places: Sequence[Target]) -> dict[Target, str]:

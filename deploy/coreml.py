@@ -78,14 +78,6 @@ def _converted(module: nn.Module, example: Tensor, labels: list[str], *, mean: f
 
     from profilers.blocks import folded
 
-    grey = example.shape[1] == 1
-    image = ct.ImageType(
-        name=IMAGE,
-        shape=tuple(example.shape),
-        scale=1 / (255 * std),
-        bias=-mean / std if grey else [-mean / std] * 3,
-        color_layout=ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB,
-    )
     Builder.name_count.clear()  # which what was read or refused before goes on counting
     try:
         program = torch.export.export(folded(module), (example,)).run_decompositions(
@@ -94,7 +86,7 @@ def _converted(module: nn.Module, example: Tensor, labels: list[str], *, mean: f
         )
         model = ct.convert(
             program,
-            inputs=[image],
+            inputs=[_image(tuple(example.shape), mean=mean, std=std)],
             classifier_config=ct.ClassifierConfig(labels, predicted_feature_name=LABEL),
             convert_to="mlprogram",
             compute_precision=ct.precision.FLOAT16,
@@ -108,6 +100,20 @@ def _converted(module: nn.Module, example: Tensor, labels: list[str], *, mean: f
     model.output_description[LABEL] = "The most probable label"
     model.output_description[PROBABILITIES] = "The probability of each label"
     return model
+
+
+def _image(shape: tuple[int, ...], *, mean: float, std: float) -> Any:
+    """An image of `shape` [1, C, H, W], from whose pixels the normalisation is made inside."""
+    import coremltools as ct
+
+    grey = shape[1] == 1
+    return ct.ImageType(
+        name=IMAGE,
+        shape=shape,
+        scale=1 / (255 * std),
+        bias=-mean / std if grey else [-mean / std] * 3,
+        color_layout=ct.colorlayout.GRAYSCALE if grey else ct.colorlayout.RGB,
+    )
 
 
 def _settle(package: Path) -> None:

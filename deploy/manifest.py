@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 
 from deploy.kind import Kind
 from deploy.parity import Parity
-from profilers.artifact import Format, Layout, TensorSpec
+from profilers.artifact import Artifact, Format, Layout, TensorSpec
 from profilers.files import check, read_json
 from profilers.precision import Precision
 
@@ -149,6 +149,10 @@ class Model:
     @property
     def name(self) -> str:
         return Kind(self.runtime, self.precision).name
+
+    def artifact(self, folder: Path) -> Artifact:
+        """The file in a bundle's folder."""
+        return Artifact.of(folder / self.path, format=self.format, inputs=self.inputs, outputs=self.outputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

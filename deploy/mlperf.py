@@ -12,6 +12,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from deploy.manifest import Accuracy, Manifest, Measured, Model
+from profilers.protocol import protocol_described
 from profilers.target import Target
 
 NOTE = "the form of MLPerf Mobile's results; not a submission, not by LoadGen and not by MLPerf's rules"
@@ -62,14 +63,14 @@ def mlperf_form(found: Iterable[Performance], *, version: str) -> dict[str, Any]
 
 
 def _from_manifest(manifest: Manifest, model: Model, measured: Measured) -> Performance:
-    by_median = "median of burst medians" in measured.protocol
+    protocol = protocol_described(measured.protocol)
     return Performance(
         name=manifest.name,
         model_path=model.path,
         target=Target.parse(measured.target),
         runtime_version=measured.runtime_version,
         precision=model.precision,
-        median_ms=measured.measured_ms if by_median else None,
+        median_ms=measured.measured_ms if protocol is not None and protocol.statistic == "median" else None,
         p90_ms=measured.p90_ms,
         samples=measured.samples,
         duration_s=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -41,7 +40,6 @@ def ship(packager: Packager, contents: BundleContents) -> tuple[tuple[Shipped, .
     _require_packable(packager, contents)
     chosen, left = parted(packager, contents.verdicts)
     shipped = tuple(_shipped(packager, contents, verdict, is_main=not i) for i, verdict in enumerate(chosen))
-    _require_own_paths(each.model.path for each in shipped)
     return shipped, tuple(map(_left_out, left))
 
 
@@ -87,12 +85,6 @@ def _require_packable(packager: Packager, contents: BundleContents) -> None:
             f"packager {packager.name}: {main.variant.name} was not measured on any device that the bundle is for "
             f"({', '.join(packager.devices)}); add one to the targets"
         )
-
-
-def _require_own_paths(paths: Iterable[str]) -> None:
-    twice = [path for path, count in Counter(paths).items() if count > 1]
-    if twice:
-        raise PackagerError(f"{twice[0]}: two models would lie there; give each its own path")
 
 
 def _shipped(packager: Packager, contents: BundleContents, verdict: Verdict, *, is_main: bool) -> Shipped:
@@ -168,20 +160,14 @@ def _golden(
     layout: Layout = variant.artifact.inputs[0].layout
     return Golden(
         inputs=GoldenTensor(
-            path=_in(packager.golden, f"inputs-{layout.lower()}.bin"),
+            path=f"{packager.golden}/inputs-{layout.lower()}.bin",
             shape=golden.to_layout(contents.golden_images, layout).shape,
             layout=layout,
         ),
-        outputs=GoldenTensor(
-            path=_in(packager.golden, f"outputs-{variant.name}.bin"), shape=outputs.shape, layout="NC"
-        ),
+        outputs=GoldenTensor(path=f"{packager.golden}/outputs-{variant.name}.bin", shape=outputs.shape, layout="NC"),
         tolerance=golden.tolerance(variant.precision, outputs),
         ran=ran,
     )
-
-
-def _in(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
 
 
 def _left_out(verdict: Verdict) -> LeftOut:

@@ -11,10 +11,9 @@ from deploy.bundle_files import whole_bundle
 from deploy.errors import BundleError
 from deploy.manifest import Measured, Model
 from latency_tables.table import Latency
-from profilers.artifact import Artifact
 from profilers.devices import Notify, tell_nobody
 from profilers.errors import TargetError
-from profilers.protocol import PROTOCOLS, Protocol, Statistic
+from profilers.protocol import Protocol, Statistic, protocol_described
 from profilers.sweep import Progress, ignore_progress, sweep
 from profilers.target import Target
 
@@ -33,7 +32,7 @@ class Promise:
     @staticmethod
     def of(measured: Measured) -> Promise:
         """What a manifest tells."""
-        protocol = _protocol(measured)
+        protocol = protocol_described(measured.protocol)
         name = measured.protocol.partition(":")[0]
         return Promise(
             ms=measured.measured_ms,
@@ -122,11 +121,9 @@ def measure_promise(
         place = _with_file(target or _here(model.measured[0]), model)
         promised = nearest(model.measured, place) or model.measured[0]
         protocol = _require_protocol(promised)
-        artifact = Artifact.of(folder / model.path, format=model.format, inputs=model.inputs, outputs=model.outputs)
         with tempfile.TemporaryDirectory(prefix="millis-measure-") as scratch:
-            journal = Path(scratch) / "measurements.jsonl"
-            found = sweep({model.name: artifact}, place, protocol, journal, on_progress=on_progress, notify=notify)
-        measurement = found[model.name]
+            work, journal = {model.name: model.artifact(folder)}, Path(scratch) / "measurements.jsonl"
+            [measurement] = sweep(work, place, protocol, journal, on_progress=on_progress, notify=notify).values()
     latency = Latency.of(measurement)
     return Remeasured(
         promised=promised,
@@ -160,12 +157,8 @@ def _with_file(target: Target, model: Model) -> Target:
     return replace(target, precision=model.precision)
 
 
-def _protocol(measured: Measured) -> Protocol | None:
-    return next((each for each in PROTOCOLS.values() if each.describe() == measured.protocol), None)
-
-
 def _require_protocol(promised: Measured) -> Protocol:
-    protocol = _protocol(promised)
+    protocol = protocol_described(promised.protocol)
     if protocol is None:
         raise BundleError(f"measured under a protocol that this version does not have: {promised.protocol}")
     return protocol

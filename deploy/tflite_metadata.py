@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from deploy.archive import EPOCH
 from deploy.tflite_file import add_buffer, put_together, taken_apart
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _NAME, _IDENTIFIER = "TFLITE_METADATA", b"M001"
 _PARSER_VERSION = "1.0.0"  # the oldest that knows every field written here
 _LABELS = "labels.txt"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 # Table -> its fields as the schema numbers them; a union takes two, what it is and where.
 _FIELDS = {
@@ -184,5 +184,5 @@ def _with_zip(model: bytes, files: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO(model)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), text)
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), text)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from deploy.manifest import Accuracy, Answers, Measured
 from deploy.parity import Parity
 from profilers.artifact import Artifact
 from profilers.precision import Precision
+from profilers.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,11 @@ class Candidate:
     variant: Variant
     measured: tuple[Measured, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)  # target that does not run it -> why
+
+    @property
+    def by_place(self) -> dict[Target, Measured]:
+        """What was measured, by where it was, whatever the precision."""
+        return {Target.parse(each.target).place: each for each in self.measured}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

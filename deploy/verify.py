@@ -10,7 +10,6 @@ from deploy import golden
 from deploy.bundle_files import whole_bundle
 from deploy.errors import BundleError
 from deploy.manifest import MANIFEST, Manifest, Model
-from profilers.artifact import Artifact
 from profilers.runtimes import RUNTIMES, load_runtime
 from profilers.runtimes.refusal import REFUSALS
 
@@ -99,9 +98,8 @@ def _check_golden(folder: Path, manifest: Manifest, model: Model) -> Check:
 
 def _run(folder: Path, model: Model, images: np.ndarray) -> np.ndarray:
     runtime = load_runtime(model.runtime)
-    artifact = Artifact.of(folder / model.path, format=model.format, inputs=model.inputs, outputs=model.outputs)
     try:
-        return runtime.run(artifact, images)
+        return runtime.run(model.artifact(folder), images)
     except _refusals(model.runtime) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{model.path}: {model.runtime} cannot run it: {reason}") from None

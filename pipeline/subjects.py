@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -139,7 +139,7 @@ def _of_model(source: Path, folder: Path, manifest: Manifest, model: Model, ques
         promise = Promise.of(measured)
     return Subject(
         name=f"{source}: {model.path}",
-        artifact=Artifact.of(copy, format=model.format, inputs=model.inputs, outputs=model.outputs),
+        artifact=replace(model.artifact(folder), path=copy),
         precision=model.precision,
         promise=promise,
         accuracy=model.accuracy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from profilers.op_spec import OpSpec
 from profilers.operation import Operation, require
@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 INPUT = -1  # in place of a node: the input of the network
-
-
-class Join(Operation, Protocol):
-    """An operation of several inputs; its module takes as many tensors."""
-
-    def join(self, shapes: Sequence[Shape]) -> Shape:
-        """The one input shape that stands for them; raises ValueError where they do not fit together."""
 
 
 @dataclass(frozen=True, slots=True)

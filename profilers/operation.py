@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Operation(Protocol):
-    """What a layer computes, whatever shape it is given."""
+    """What a layer computes, whatever shape it is given.
+
+    One of several inputs also has `join(shapes) -> Shape`: the one input shape that stands for theirs. It raises
+    ValueError where they do not fit together. Its module takes as many tensors.
+    """
 
     @property
     def label(self) -> str:

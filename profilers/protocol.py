@@ -91,3 +91,8 @@ def protocol_named(name: str) -> Protocol:
     if name not in PROTOCOLS:
         raise MillisError(f"no protocol {name!r}; there are: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def protocol_described(words: str) -> Protocol | None:
+    """The preset that describes itself so; None where this version has no such one."""
+    return next((each for each in PROTOCOLS.values() if each.describe() == words), None)

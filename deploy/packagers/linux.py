@@ -1,9 +1,4 @@
-"""A Linux board: a LiteRT and an ONNX file, one Python runner for both, and a C++ sample.
-
-int8 ONNX files have uint8 activations and int8 weights. On an x86 processor without VNNI ONNX Runtime adds up pairs of
-their products in 16 bits, which saturate (its documentation, "Data type selection"); the README says so where one is
-shipped.
-"""
+"""A Linux board: a LiteRT and an ONNX file, one Python runner for both, and a C++ sample."""
 
 from __future__ import annotations
 

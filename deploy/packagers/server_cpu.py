@@ -1,9 +1,4 @@
-"""A server's CPU: ONNX files and a Python sample that runs them with the settings that were measured.
-
-int8 ONNX files have uint8 activations and int8 weights. On an x86 processor without VNNI ONNX Runtime adds up pairs of
-their products in 16 bits, which saturate (its documentation, "Data type selection"); the README says so where one is
-shipped.
-"""
+"""A server's CPU: ONNX files and a Python sample that runs them with the settings that were measured."""
 
 from __future__ import annotations
 

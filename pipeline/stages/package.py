@@ -27,7 +27,6 @@ from pipeline.stages.train import read_train_record
 from profilers.errors import MillisError
 from profilers.precision import Precision
 from profilers.runtimes import installed
-from profilers.target import Target
 
 GOLDEN_IMAGES = 8
 
@@ -118,9 +117,8 @@ def _fastest_first(packager: Packager, groups: Sequence[Sequence[Verdict]]) -> l
 
 def _ms_by_device(group: Sequence[Verdict]) -> dict[str, float]:
     """Of the best of a group, on each device of the likeliest kind."""
-    measured = [each for verdict in group[:1] for each in verdict.candidate.measured]
-    times = {Target.parse(each.target).place: each.measured_ms for each in measured}
-    return {place.device: times[place] for place in deciding(list(times))}
+    found = group[0].candidate.by_place if group else {}
+    return {place.device: found[place].measured_ms for place in deciding(list(found))}
 
 
 def contents_for(run: Run, packager: Packager) -> BundleContents:

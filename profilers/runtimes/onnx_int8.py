@@ -1,7 +1,8 @@
 """Full quantisation by ONNX Runtime's own quantiser, with 8-bit tensors at the edges or float32 ones.
 
 Weights are int8, per channel; activations are uint8: with int8 ones ONNX Runtime leaves a convolution whose input has a
-second reader, as every block with a shortcut has, in floats on x86.
+second reader, as every block with a shortcut has, in floats on x86. On an x86 processor without VNNI it adds up
+pairs of uint8 by int8 products in 16 bits, which saturate (its documentation, "Data type selection"); READMEs say so.
 """
 
 from __future__ import annotations
