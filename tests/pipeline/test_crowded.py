@@ -1,4 +1,4 @@
-"""A device whose larger networks crowd its caches: derivation stays exact, a search sees it, nothing falls out of a sum."""
+"""A device whose larger networks crowd its caches: derivation stays exact, a search sees it, no sum loses anything."""
 
 from __future__ import annotations
 
