@@ -52,11 +52,14 @@ def search(
     order: Annotated[int, typer.Option(help="1, or 2 to look one step of the weights ahead.")] = 1,
     batch: Annotated[int, typer.Option(help="Places of the text that are read side by side.", min=1)] = 64,
     bptt: Annotated[int, typer.Option(help="Usual length of a segment.", min=5)] = 35,
-    learning_rate: Annotated[float, typer.Option(help="Of the weights in the search; 20 for the Penn Treebank.")] = 5.0,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the weights in the search; by default 20 for words, 5 for char.")
+    ] = None,
     train_learning_rate: Annotated[float, typer.Option(help="Of the weights when a cell is trained.")] = 20.0,
     alpha_learning_rate: Annotated[float, typer.Option(help="Of the architecture.")] = 3e-3,
     dropout: Annotated[
-        float | None, typer.Option(help="Of the rates for the Penn Treebank; by default 1 for words, 0.15 for char.")
+        float | None,
+        typer.Option(help="Of the rates for the Penn Treebank; by default 0.15 for char, hidden / 300 for words."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Fixes every random draw.")] = 0,
     seeds: Annotated[int, typer.Option(help="Search so often, and keep the best on the validation text.", min=1)] = 1,
@@ -69,15 +72,21 @@ def search(
 ) -> None:
     """Search a cell on a text, within a latency budget where tables are given, and derive it."""
     from pipeline.recurrent.plan import LanguagePlan
-    from pipeline.recurrent.settings import CHARACTERS, SEARCH_REGIME, CellSearchSettings, CellTrainSettings, Regime
+    from pipeline.recurrent.settings import (
+        SEARCH_REGIME,
+        CellSearchSettings,
+        CellTrainSettings,
+        Regime,
+        usual_dropout,
+        usual_search_rate,
+    )
 
-    factor = dropout if dropout is not None else CHARACTERS if level == "char" else 1.0
+    factor = usual_dropout(_level(level), hidden) if dropout is None else dropout
+    rate = usual_search_rate(_level(level)) if learning_rate is None else learning_rate
     try:
         settings = CellSearchSettings(
             epochs=epochs,
-            regime=replace(
-                SEARCH_REGIME.with_dropout(factor), batch_size=batch, bptt=bptt, learning_rate=learning_rate
-            ),
+            regime=replace(SEARCH_REGIME.with_dropout(factor), batch_size=batch, bptt=bptt, learning_rate=rate),
             alpha_learning_rate=alpha_learning_rate,
             order=2 if order == 2 else 1,
             seeds=seeds,

@@ -40,8 +40,20 @@ class Dropout:
 OF_SEARCH = Dropout(embedded=0.2, cell_input=0.75, state=0.25, output=0.75)
 OF_TRAINING = Dropout(rows=0.1, embedded=0.2, cell_input=0.75, state=0.25, output=0.75)
 
-# What a text of characters and a small cell bear of the rates above, which are for words and a cell of 850.
+# What a text of characters and a small cell bear of the rates above; words bear them whole from the size of the cell
+# that the paper searches with.
 CHARACTERS = 0.15
+WHOLE_FROM = 300
+
+
+def usual_dropout(level: Level, hidden: int) -> float:
+    """Which share of the rates above a model is trained with, where nobody says."""
+    return CHARACTERS if level == "char" else min(1.0, hidden / WHOLE_FROM)
+
+
+def usual_search_rate(level: Level) -> float:
+    """The learning rate of weights in a search, where nobody says: for words the paper's."""
+    return 5.0 if level == "char" else 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

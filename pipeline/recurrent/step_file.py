@@ -154,7 +154,8 @@ def _litert_runner(path: Path) -> Run:
 
     def run(token: int, state: list[Array]) -> tuple[Array, list[Array]]:
         given = (np.array([[token]], dtype=np.int32), *state)
-        told = signature(**{f"args_{i}": each for i, each in enumerate(given)})
+        with _hushed():  # the first call tells of its delegate
+            told = signature(**{f"args_{i}": each for i, each in enumerate(given)})
         logits, *after = (told[f"output_{i}"] for i in range(len(told)))
         return logits, after
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from latency_tables.table_file import save_table
-from pipeline.recurrent.plan import LanguagePlan
+from pipeline.recurrent.plan import LanguagePlan, load_language_plan
 from pipeline.recurrent.segments import segments
 from pipeline.recurrent.settings import CellSearchSettings, CellTrainSettings
 from pipeline.space import SearchSpace
@@ -55,6 +55,16 @@ def test_a_cell_is_searched_trained_compared_sampled_and_exported(millis: Millis
     asked = ("--cell", "searched", "--target", "local:litert", "--protocol", "quick")
     (step,) = millis("language", "measure", run, *asked, "--json").json["steps"]
     assert step["cell"] == "searched" and step["measured_ms"] > 0
+
+
+@pytest.mark.parametrize(("level", "rate", "state"), [("char", 5.0, 0.25 * 0.15), ("word", 20.0, 0.25 * 8 / 300)])
+def test_words_are_searched_at_the_rate_of_the_paper_and_small_cells_drop_less(
+    level: str, rate: float, state: float, millis: Millis, text_file: Path, tmp_path: Path
+) -> None:
+    assert millis("language", "search", text_file, "-o", tmp_path, *SMALL, "--level", level).exit_code == 0
+    plan = load_language_plan(tmp_path)
+    assert plan.search.regime.learning_rate == rate
+    assert plan.search.regime.dropout.state == plan.train.regime.dropout.state == pytest.approx(state)
 
 
 def test_the_same_search_again_is_over_at_once(millis: Millis, run: Path, text_file: Path) -> None:
