@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Vocabulary:
     def text(self, numbers: Sequence[int]) -> str:
         if self.level == "char":
             return "".join("\N{REPLACEMENT CHARACTER}" if n == 0 else self.tokens[n] for n in numbers)
-        return " ".join(self.tokens[n] for n in numbers).replace(f" {END_OF_LINE} ", "\n")
+        return re.sub(f" ?{END_OF_LINE} ?", "\n", " ".join(self.tokens[n] for n in numbers))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +64,11 @@ class Corpus:
 
 
 def pieces_of(text: str, level: Level) -> list[str]:
-    """Characters; or words between spaces, every line ended by END_OF_LINE."""
+    """Characters; or words between spaces, with END_OF_LINE where a line ends."""
     if level == "char":
         return list(text)
-    return [piece for line in text.splitlines() for piece in (*line.split(), END_OF_LINE)]
+    first, *others = text.split("\n")
+    return [*first.split(), *(piece for line in others for piece in (END_OF_LINE, *line.split()))]
 
 
 def read_text(path: Path) -> str:

@@ -36,6 +36,17 @@ def test_words_end_their_lines() -> None:
     assert pieces_of("a dog\nsat\n", "word") == ["a", "dog", "<eos>", "sat", "<eos>"]
 
 
+LINES = st.lists(st.lists(st.text("abc<>", min_size=1), max_size=3).map(" ".join), min_size=1)
+
+
+@given(LINES.map("\n".join))
+def test_words_are_read_and_written_alike_line_by_line(text: str) -> None:
+    pieces = pieces_of(text, "word")
+    assert pieces.count("<eos>") == text.count("\n")
+    vocabulary = Vocabulary.of(pieces, "word")
+    assert vocabulary.text(vocabulary.numbers(text)) == text
+
+
 def test_the_most_frequent_words_are_kept() -> None:
     vocabulary = Vocabulary.of([f"w{n}" for n in range(2 * MOST_WORDS)] + ["often"] * 2, "word")
     assert len(vocabulary) == MOST_WORDS
