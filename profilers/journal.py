@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 from profilers.drift import floor_ms, levels
 from profilers.environment import Environment, require_same
 from profilers.errors import FileError
+from profilers.files import naming
 from profilers.measurement import Burst, Measurement, Statistics
 from profilers.protocol import Protocol
 from profilers.target import Target
@@ -174,9 +175,10 @@ class Journal:
         self.sessions += 1
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._file.write(json.dumps(line).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
 
 
 def _open_locked(path: Path) -> IO[bytes]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -48,13 +50,24 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     write_atomic(file, "old")
 
     def full(*_: object) -> None:
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(step, full)
     with pytest.raises(OSError, match="no space left"):
         write_atomic(file, b"new")
     assert file.read_text() == "old"
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_full_disk_is_told_with_the_file_that_has_no_room(file: Path) -> None:
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9_999, room[1]))
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{file}'"):
+            write_atomic(file, bytes(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    assert list(file.parent.iterdir()) == []
 
 
 def test_a_write_that_is_interrupted_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
