@@ -73,27 +73,30 @@ def search(
     """Search a cell on a text, within a latency budget where tables are given, and derive it."""
     from pipeline.recurrent.plan import LanguagePlan
     from pipeline.recurrent.settings import (
-        SEARCH_REGIME,
+        OF_SEARCH,
+        OF_TRAINING,
         CellSearchSettings,
         CellTrainSettings,
-        Regime,
         usual_dropout,
-        usual_search_rate,
+        usual_search_regime,
+        usual_train_regime,
     )
 
     factor = usual_dropout(_level(level), hidden) if dropout is None else dropout
-    rate = usual_search_rate(_level(level)) if learning_rate is None else learning_rate
+    searching, training = usual_search_regime(_level(level), hidden), usual_train_regime(_level(level), hidden)
+    rate = searching.learning_rate if learning_rate is None else learning_rate
     try:
+        sizes = {"batch_size": batch, "bptt": bptt}
         settings = CellSearchSettings(
             epochs=epochs,
-            regime=replace(SEARCH_REGIME.with_dropout(factor), batch_size=batch, bptt=bptt, learning_rate=rate),
+            regime=replace(searching, **sizes, dropout=OF_SEARCH.scaled(factor), learning_rate=rate),
             alpha_learning_rate=alpha_learning_rate,
             order=2 if order == 2 else 1,
             seeds=seeds,
             judge_epochs=judge_epochs,
             networks=networks,
         )
-        regime = Regime(batch_size=batch, bptt=bptt, learning_rate=train_learning_rate).with_dropout(factor)
+        regime = replace(training, **sizes, dropout=OF_TRAINING.scaled(factor), learning_rate=train_learning_rate)
         plan = LanguagePlan(
             text=str(text),
             level=_level(level),

@@ -12,7 +12,13 @@ from pipeline.architecture import Architecture
 from pipeline.budget import Goal
 from pipeline.plan import ProfilePlan, TargetPlan
 from pipeline.recurrent.genotype import GenotypeError, genotype_named
-from pipeline.recurrent.settings import CellSearchSettings, CellTrainSettings, Level
+from pipeline.recurrent.settings import (
+    CellSearchSettings,
+    CellTrainSettings,
+    Level,
+    usual_search_regime,
+    usual_train_regime,
+)
 from pipeline.run_tables import goals_of, table_of, table_path
 from pipeline.search_task import SearchResult
 from pipeline.space import SearchSpace
@@ -60,6 +66,7 @@ class LanguagePlan:
     def __post_init__(self) -> None:
         if self.hidden < 1:
             raise ValueError(f"hidden={self.hidden} must be at least 1")
+        self._fill_regimes()
         named = [str(target.parsed) for target in self.targets]
         for target in self.targets:
             if named.count(str(target.parsed)) > 1:
@@ -68,6 +75,15 @@ class LanguagePlan:
                 raise ValueError(f"targets: target {target.target}: steps of language models are made in fp32 alone")
         for cell in self.beside:
             _require_cell(cell)
+
+    def _fill_regimes(self) -> None:
+        search, train = self.search, self.train
+        if search.regime is None:
+            search = replace(search, regime=usual_search_regime(self.level, self.hidden))
+        if train.regime is None:
+            train = replace(train, regime=usual_train_regime(self.level, self.hidden))
+        object.__setattr__(self, "search", search)  # the only way into a frozen dataclass
+        object.__setattr__(self, "train", train)
 
     @property
     def cells(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 Level = Literal["char", "word"]  # what a token of a text is
 
@@ -46,16 +46,6 @@ CHARACTERS = 0.15
 WHOLE_FROM = 300
 
 
-def usual_dropout(level: Level, hidden: int) -> float:
-    """Which share of the rates above a model is trained with, where nobody says."""
-    return CHARACTERS if level == "char" else min(1.0, hidden / WHOLE_FROM)
-
-
-def usual_search_rate(level: Level) -> float:
-    """The learning rate of weights in a search, where nobody says: for words the paper's."""
-    return 5.0 if level == "char" else 20.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regime:
     """How weights learn, in a search and in a training alike: SGD whose gradients are cut in length."""
@@ -86,6 +76,27 @@ class Regime:
 SEARCH_REGIME = Regime(batch_size=256, weight_decay=5e-7, dropout=OF_SEARCH)
 
 
+def usual_dropout(level: Level, hidden: int) -> float:
+    """Which share of the Penn Treebank's rates a model is trained with, where nobody says."""
+    return CHARACTERS if level == "char" else min(1.0, hidden / WHOLE_FROM)
+
+
+def usual_search_regime(level: Level, hidden: int) -> Regime:
+    """What a plan searches by that leaves it out: a batch and, for characters, a learning rate for smaller texts."""
+    rate = 5.0 if level == "char" else SEARCH_REGIME.learning_rate
+    return replace(
+        SEARCH_REGIME.with_dropout(usual_dropout(level, hidden)), batch_size=Regime().batch_size, learning_rate=rate
+    )
+
+
+def usual_train_regime(level: Level, hidden: int) -> Regime:
+    """What a plan trains by that leaves it out."""
+    return Regime().with_dropout(usual_dropout(level, hidden))
+
+
+_OF_PLAN: Any = None  # what is left out is what suits the plan's level and size
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellSearchSettings:
     """How a cell is searched; `order` 2 looks one step of the weights ahead. An epoch is a pass over the text."""
@@ -93,7 +104,7 @@ class CellSearchSettings:
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
     epochs: int = 50
-    regime: Regime = SEARCH_REGIME
+    regime: Regime = _OF_PLAN
     alpha_learning_rate: float = 3e-3
     alpha_weight_decay: float = 1e-3
     order: Literal[1, 2] = 1
@@ -117,7 +128,7 @@ class CellTrainSettings:
 
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid"}
 
-    regime: Regime = Regime()
+    regime: Regime = _OF_PLAN
     epochs: int = 20  # passes over the text in a whole run; single commands say steps or minutes instead
     evaluate_every: int = 200  # steps
     patience: int = 5  # evaluations that may pass without a better one before weights are averaged

@@ -16,6 +16,7 @@ import yaml
 from pipeline.plan import load_recipe
 from pipeline.recurrent.plan import is_language_recipe, load_language_recipe
 from pipeline.recurrent.report import LanguageReport, read_report, render_html
+from pipeline.recurrent.settings import OF_SEARCH, OF_TRAINING
 from profilers.errors import FileError
 
 if TYPE_CHECKING:
@@ -105,6 +106,19 @@ def test_the_shipped_recipe_can_be_run_on_a_text_of_ones_own() -> None:
     assert [target.parsed.runtime for target in plan.targets] == ["onnxruntime", "litert"]
     with pytest.raises(FileError):
         load_recipe(SHIPPED)
+
+
+@pytest.mark.parametrize(("level", "rate", "share"), [("char", 5.0, 0.15), ("word", 20.0, 0.5)])
+def test_a_short_recipe_learns_as_suits_its_tokens_and_size(
+    level: str, rate: float, share: float, tmp_path: Path
+) -> None:
+    (tmp_path / "short.yaml").write_text(
+        f"schema: 2\ntext: book.txt\nlevel: {level}\nhidden: 150\nsearch: {{epochs: 7}}"
+    )
+    plan = load_language_recipe(tmp_path / "short.yaml")
+    assert (plan.search.epochs, plan.search.regime.learning_rate, plan.train.regime.learning_rate) == (7, rate, 20)
+    assert plan.search.regime.dropout == OF_SEARCH.scaled(share)
+    assert plan.train.regime.dropout == OF_TRAINING.scaled(share)
 
 
 @pytest.mark.parametrize(
