@@ -152,6 +152,7 @@ def _bundle(folder: Path, manifest: Manifest) -> dict[str, Any]:
             "path": str(folder / model.path),
             "size_bytes": model.size_bytes,
             "accuracy": None if model.accuracy is None else model.accuracy.top1,
+            "groups": model.groups,
             **_found(model),
         }
         for model in manifest.models
