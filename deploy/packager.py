@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,13 +10,13 @@ from deploy.choice import GroupOf, ungrouped
 from deploy.errors import BundleError
 from deploy.manifest import Accuracy, Calibration, Data, Manifest, Network, Refused
 from deploy.variant import Variant, Verdict
+from profilers.files import is_file_name
 from profilers.precision import Precision
 from profilers.target import Target
 
 if TYPE_CHECKING:
     import numpy as np
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _GOLDEN_IMAGES = range(4, 9)
 
 Files = Mapping[str, bytes]  # path in the bundle, with forward slashes -> contents
@@ -43,7 +42,7 @@ class BundleContents:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not is_file_name(self.name):
             raise BundleError(f"bundle name {self.name!r}: write letters, digits, dots, dashes and underscores")
         if any(not label.strip() or not label.isprintable() for label in self.labels):
             raise BundleError(f"bundle {self.name}: every label must be one line of text that is not blank")

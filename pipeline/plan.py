@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +17,7 @@ from pipeline.search_settings import SearchSettings
 from pipeline.strategies import STRATEGIES
 from pipeline.train_settings import TrainSettings
 from profilers.errors import FileError, MillisError
-from profilers.files import check, read_json, read_yaml, write_json
+from profilers.files import check, is_file_name, read_json, read_yaml, write_json
 from profilers.precision import Precision
 from profilers.protocol import protocol_named
 from profilers.target import Target
@@ -28,8 +27,6 @@ T = TypeVar("T")
 # Version of recipes and of plan.json. 1: first version. 2: bundles stand beside the targets, not in them; precisions
 # and max_accuracy_drop; targets of any precision.
 SCHEMA = 2
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # it becomes the name of files
 
 _STRICT: dict[str, object] = {"extra": "forbid"}
 
@@ -96,7 +93,7 @@ class Plan:
     baseline: bool = False  # also random networks at equal cost, and the best of them beside the result
 
     def __post_init__(self) -> None:
-        if self.name and not _NAME.fullmatch(self.name):
+        if self.name and not is_file_name(self.name):
             raise ValueError(f"name: {self.name!r}: write letters, digits, dots, dashes and underscores")
         if self.search.strategy not in STRATEGIES:
             raise ValueError(f"search.strategy: no {self.search.strategy!r}; there are: {', '.join(STRATEGIES)}")

@@ -158,9 +158,10 @@ def _profile_command(table: LatencyTable, missing: Iterable[OpSpec]) -> str | No
 
 
 def _elsewhere(name: str, runtime: str) -> Target:
+    from profilers.files import is_file_name
     from profilers.target import Target
 
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not is_file_name(name):
         raise typer.BadParameter(f"--as {name!r}: name the device in letters, digits, dots, dashes and underscores")
     return Target.parse(f"elsewhere:{name}:{runtime}")
 
