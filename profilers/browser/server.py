@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 PORT = 6455  # or any other where it is taken: a browser told to trust this address need not be told again
 HEARTBEAT_SECONDS = 20.0  # a page that answers no ping for half as long is gone
+_LET_IN_SECONDS = 0.1  # longer than a connection takes from its arrival until it is known
 _COOKIE = "millis"
 _TYPES = {
     ".css": "text/css",
@@ -105,11 +106,11 @@ class PageServer:
 
     async def _stop(self, why: str) -> None:
         await self._conversation.end(why)
+        # Whoever came at this very moment is let in, nobody after that: a closed server would forget the connection.
+        self._loop.remove_reader(self._listener)
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=_LET_IN_SECONDS)
         await self._runner.cleanup()
-        others = asyncio.all_tasks() - {asyncio.current_task()}  # of browsers that came at this very moment
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _expect(self) -> Future[Opened]:
         return self._conversation.expect()
