@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/millis run pipeline/recipes/quickstart.yaml -o runs/quickstart
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "slow or not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import inspect
 import os
@@ -184,12 +186,25 @@ def _compile_into(job: CompileJob, entry: Path) -> None:
     runtime = load_runtime(job.runtime)
     entry.mkdir(parents=True, exist_ok=True)
     final = entry / f"model.{runtime.format}"
-    with TemporaryDirectory(dir=entry, prefix=".converting-") as scratch:
+    with _alone(entry), TemporaryDirectory(dir=entry, prefix=".converting-") as scratch:
+        if (entry / _RECORD).exists():  # since another process began with it
+            return
         path = Path(scratch) / final.name
         artifact = runtime.compile(job.module, job.example, path, job.precision, job.calibration, job.float_edges)
         artifact.path.replace(final)
-    # Written last: an entry without it does not exist.
-    write_json(entry / _RECORD, {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})
+        # Written last: an entry without it does not exist.
+        write_json(entry / _RECORD, {"schema": SCHEMA} | asdict(artifact) | {"path": final.name})
+
+
+@contextlib.contextmanager
+def _alone(entry: Path) -> Iterator[None]:
+    """Meanwhile nobody else converts for the same entry; the system lifts the lock of a process that dies."""
+    folder = os.open(entry, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _load(entry: Path) -> Artifact:

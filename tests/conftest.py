@@ -5,13 +5,16 @@ from __future__ import annotations
 import ctypes.util
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from profilers import compile_cache
 from tests.stand_ins import (
     arm_board,
     kotlin_compiler,
@@ -24,8 +27,10 @@ from tests.stand_ins import (
 # Networks this small only lose by threads, and tests run beside one another. Before anything imports torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A deadline is an assertion about time, and other work runs on the machine.
-settings.register_profile("millis", deadline=None)
+# A deadline is an assertion about time, and other work runs on the machine. The same examples every time, unless others
+# are asked for: whoever changes something else must not be the one who finds the one in a million.
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.register_profile("millis", deadline=None, derandomize=True)
 settings.load_profile("millis")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -128,3 +133,47 @@ def require() -> Callable[[str], Path]:
         pytest.skip(message)
 
     return place_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Nothing of the user, nothing that outlives the session; what one test has converted, no other converts again."""
+    own, artifacts = tmp_path_factory.mktemp("cache"), _of_all_processes(tmp_path_factory) / "artifacts"
+    artifacts.mkdir(exist_ok=True)
+    (own / "artifacts").symlink_to(artifacts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLIS_CACHE", str(own))
+        yield own
+
+
+def _of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes of pytest-xdist share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def web_runtimes(own_cache: Path, require: Callable[[str], Path]) -> None:
+    """Lets whatever looks for the runtimes of browsers find the user's."""
+    runtimes = require("web-runtimes")
+    (own_cache / "web-runtimes").mkdir()
+    (own_cache / "web-runtimes" / runtimes.name).symlink_to(runtimes)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _conversions_here() -> Iterator[None]:
+    """Models are converted in this process, which has imported the converters; a worker of its own takes seconds to.
+
+    There are workers in the tests of the conversions themselves, and in every command that a test starts as a process.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_cache, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+        yield
+
+
+def pytest_runtest_setup() -> None:
+    """What PyTorch draws in a test depends on no test before it: its generator is as a new process has it."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.manual_seed(torch.Generator().initial_seed())

@@ -23,11 +23,13 @@ from deploy.sums import SUMS, checksums, sha256
 from deploy.variant import Candidate, Variant, Verdict
 from profilers.artifact import Artifact
 from profilers.blocks import build_chain
+from profilers.compile_cache import CompileJob
 from profilers.op_spec import OpSpec
 from profilers.precision import Precision
 from profilers.protocol import protocol_named
 from profilers.runtimes import load_runtime
 from profilers.target import Target
+from tests.deploy.small_networks import own_copy
 
 MEAN, STD = 0.3, 0.25
 SPECS = tuple(
@@ -69,8 +71,8 @@ def variant(network: nn.Module, images: Tensor, tmp_path_factory: pytest.TempPat
     def make(runtime: str, precision: Precision) -> Variant:
         by, gives_logits = load_runtime(runtime), runtime == "onnxruntime"
         module = network if gives_logits else nn.Sequential(network, nn.Softmax(dim=1)).eval()
-        path = tmp_path_factory.mktemp(f"{runtime}-{precision}") / f"m.{by.format}"
-        artifact = by.compile(module, images[:1], path, precision, images, float_edges=True)
+        job = CompileJob(runtime, module, images[:1], precision, images, float_edges=True)
+        artifact = own_copy(job, tmp_path_factory.mktemp(f"{runtime}-{precision}"), "m")
         return Variant(
             runtime=runtime,
             precision=precision,

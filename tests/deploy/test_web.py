@@ -53,12 +53,12 @@ def packed(network: Small, runtime: str, folder: Path, **changes: Any) -> Bundle
 
 @pytest.fixture(scope="module")
 def bundles(
-    require: Callable[[str], Path], grey: Small, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Bundle]]:
-    """By runtime; while they are there, packing finds the runtimes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLIS_CACHE", str(require("web-runtimes").parents[1]))
-        yield {runtime: packed(grey, runtime, tmp_path_factory.mktemp(runtime)) for runtime in RUNTIMES}
+    web_runtimes: None,  # noqa: ARG001 - packing looks for them
+    grey: Small,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Bundle]:
+    """By runtime."""
+    return {runtime: packed(grey, runtime, tmp_path_factory.mktemp(runtime)) for runtime in RUNTIMES}
 
 
 @contextlib.contextmanager
@@ -263,7 +263,7 @@ def test_every_check_passes_on_what_was_shipped(pages: dict[str, Page], runtime:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bundles")
+@pytest.mark.usefixtures("web_runtimes")
 @pytest.mark.parametrize("name", [f"{runtime}-{precision}" for runtime in RUNTIMES for precision in ("fp16", "int8")])
 def test_every_precision_gives_its_golden_outputs_in_a_browser(
     context: BrowserContext, tmp_path: Path, name: str
@@ -403,7 +403,7 @@ def test_only_what_the_model_needs_of_its_runtime_is_shipped(bundles: dict[str, 
     assert not any("litert" in name for name in library_files(bundles["onnxruntime"].manifest.model))
 
 
-@pytest.mark.usefixtures("bundles")
+@pytest.mark.usefixtures("web_runtimes")
 def test_of_two_runtimes_only_the_better_one_is_shipped(grey: Small, tmp_path: Path) -> None:
     both = [candidate(grey.variants[f"{name}-fp32"], (f"browser:{name}", 0.4, PHONE)) for name in RUNTIMES]
     bundle = pack("web", contents(grey, *both), tmp_path)

@@ -1,10 +1,10 @@
-"""A minuscule space, latency tables of invented numbers, and one cache of compiled models for all tests."""
+"""A minuscule space, and latency tables of invented numbers."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -85,14 +85,6 @@ class Millis(Protocol):
     """Run the command line: in this process, all but the interpreter's own start."""
 
     def __call__(self, *words: str | Path) -> Ended: ...
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What one test has converted, no other converts again; nothing of it outlives the session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLIS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")

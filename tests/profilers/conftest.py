@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -54,21 +52,15 @@ def modules() -> dict[str, nn.Module]:
 
 @pytest.fixture(scope="session")
 def jobs(modules: dict[str, nn.Module]) -> dict[str, CompileJob]:
-    """By runtime and chain: `litert conv`; and one of them again, under another name."""
-    jobs = {
+    """By runtime and chain: `litert conv`."""
+    return {
         f"{runtime} {chain}": CompileJob(runtime, module, image(chain))
         for runtime in RUNTIMES
         for chain, module in modules.items()
     }
-    return jobs | {"again": CompileJob("onnxruntime", trained("conv"), image("conv"))}
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def compiled(jobs: dict[str, CompileJob], cache: Path) -> dict[str, Artifact]:
+def compiled(jobs: dict[str, CompileJob]) -> dict[str, Artifact]:
     """The compiled jobs."""
-    return compile_all(jobs, cache=cache)
+    return compile_all(jobs)

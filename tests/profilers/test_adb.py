@@ -19,7 +19,6 @@ from profilers.android.adb_link import AdbLink, find_adb, read_list
 from profilers.android.phone import Snapshot, affinity_mask, choose_cores
 from profilers.android.session import AndroidSession
 from profilers.artifact import Artifact, TensorSpec
-from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import adb, open_session
 from profilers.devices.adb import AdbDevice
 from profilers.errors import DeviceError, DeviceLostError, MillisError, TargetError
@@ -186,13 +185,12 @@ def test_a_phone_that_stays_away_is_told_how_to_go_on(plug: Plug, work: dict[str
 
 
 def test_the_emulated_board_s_litert_is_timed_over_adb(
-    plugs: Plugs, require: Callable[[str], Path], jobs: dict[str, CompileJob], cache: Path, tmp_path: Path
+    plugs: Plugs, require: Callable[[str], Path], compiled: dict[str, Artifact], tmp_path: Path
 ) -> None:
     plug = plugs((require("arm-board") / "commands",))
     plug.phone.put_tool(BOARD_TOOL.read_text())
     protocol = Protocol(name="once", rounds=1, max_rounds=1, runs=3, burst_ms=0)
-    artifacts = compile_all({"conv": jobs["litert conv"]}, cache=cache)
-    found = sweep(artifacts, target_of(plug), protocol, tmp_path / "j.jsonl")
+    found = sweep({"conv": compiled["litert conv"]}, target_of(plug), protocol, tmp_path / "j.jsonl")
     assert found["conv"].median_ms > 0
     assert found["conv"].samples == 3
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import json
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 from profilers.artifact import Artifact, TensorSpec
 from profilers.browser import conversation, libraries
 from profilers.browser.messages import Opened, Timed, parse_message, printable
+from profilers.browser.server import PageServer
 from profilers.compile_cache import CompileJob, compile_all
 from profilers.devices import browser as browser_device
 from profilers.devices import require_device
@@ -105,14 +108,16 @@ def playwright() -> Iterator[Playwright]:
 
 
 @pytest.fixture(scope="module")
-def launch(playwright: Playwright, require: Callable[[str], Path]) -> Iterator[Callable[..., Browser]]:
+def launch(
+    playwright: Playwright,
+    require: Callable[[str], Path],
+    web_runtimes: None,  # noqa: ARG001 - the page that is opened needs them
+) -> Callable[..., Browser]:
     """Start Chromium with these flags beside those that keep it to itself."""
     quiet = ["quic", "background-networking", "component-update", "sync"]
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{feature}" for feature in quiet)]
     place = require("chromium")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLIS_CACHE", str(require("web-runtimes").parents[1]))
-        yield lambda *flags: playwright.chromium.launch(executable_path=place, args=[*arguments, *flags])
+    return lambda *flags: playwright.chromium.launch(executable_path=place, args=[*arguments, *flags])
 
 
 @pytest.fixture(scope="module")
@@ -182,14 +187,14 @@ def swept(
 
 
 def test_a_target_of_int8_measures_files_with_float_edges_of_every_precision(
-    context: BrowserContext, modules: dict[str, nn.Module], cache: Path, tmp_path: Path
+    context: BrowserContext, modules: dict[str, nn.Module], tmp_path: Path
 ) -> None:
     jobs = {
         precision: CompileJob("litert", modules["conv"], image("conv"), precision, float_edges=True)
         for precision in get_args(Precision)
     }
     target = Target.parse("browser:litert?precision=int8")
-    _, measured = swept(context, compile_all(jobs, cache=cache), target, tmp_path)
+    _, measured = swept(context, compile_all(jobs), target, tmp_path)
     assert set(measured) == set(get_args(Precision)) and all(0 < each.median_ms < 1000 for each in measured.values())
 
 
@@ -421,6 +426,29 @@ def test_nothing_listens_beyond_loopback(context: BrowserContext, opening: Calla
     assert ("0100007F", port) in listening()
     assert {address for address, _ in listening()} == {"0100007F"}
     context.new_page().goto(begun.address)
+
+
+def test_whoever_comes_at_the_very_end_leaves_nothing_open(tmp_path: Path) -> None:
+    for _ in range(3):
+        server = PageServer(tmp_path, {"target": "browser:litert"}, lambda told: None, lan=False)
+        with ThreadPoolExecutor(1) as pool:
+            callers = pool.submit(call_until_refused, server.port)
+            while not server._runner.server.connections:  # type: ignore[union-attr]
+                pass
+            server.close("")
+        assert callers.result() > 0
+        del server
+        gc.collect()  # of what is still open now there is a warning
+
+
+def call_until_refused(port: int) -> int:
+    """How many connections there were."""
+    count = 0
+    with contextlib.ExitStack() as open_sockets, contextlib.suppress(OSError):
+        while True:
+            open_sockets.enter_context(socket.create_connection(("127.0.0.1", port), timeout=1))
+            count += 1
+    return count
 
 
 def listening() -> set[tuple[str, int]]:

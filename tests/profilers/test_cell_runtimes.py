@@ -56,9 +56,8 @@ def trained() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    jobs = {runtime: CompileJob(runtime, trained(), torch.randn(1, 3, 8, 9)) for runtime in RUNTIMES}
-    return compile_all(jobs, cache=tmp_path_factory.mktemp("cache"))
+def compiled() -> dict[str, Artifact]:
+    return compile_all({runtime: CompileJob(runtime, trained(), torch.randn(1, 3, 8, 9)) for runtime in RUNTIMES})
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -6,7 +6,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from profilers import compile_cache
 from profilers.artifact import Artifact
 from profilers.blocks import MBConvBlock, build_chain
 from profilers.compile_cache import CompileJob, compile_all, default_cache
@@ -38,8 +40,33 @@ def entries(folder: Path) -> list[Path]:
     return list(folder.glob("*/artifact.json"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _workers() -> Iterator[None]:
+    """Conversions in processes of their own, as users have them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compile_cache, "ProcessPoolExecutor", ProcessPoolExecutor)
+        yield
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, CompileJob]:
+    """Two of a runtime that converts quickly, and one of them under another name."""
+    ops = {"mbconv": "mbconv in=8x8x8 out=8", "conv": "conv in=8x8x8 out=8", "again": "conv in=8x8x8 out=8"}
+    return {name: job(op, runtime="pytorch") for name, op in ops.items()}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def compiled(jobs: dict[str, CompileJob], cache: Path) -> dict[str, Artifact]:
+    return compile_all(jobs, cache=cache)
+
+
 def test_equal_jobs_are_converted_once_and_share_a_file(compiled: dict[str, Artifact], cache: Path) -> None:
-    assert compiled["again"] == compiled["onnxruntime conv"]
+    assert compiled["again"] == compiled["conv"]
     assert len(entries(cache)) == len(compiled) - 1
 
 
@@ -63,9 +90,9 @@ def test_a_moved_cache_is_still_good(
     compiled: dict[str, Artifact], jobs: dict[str, CompileJob], cache: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "moved").symlink_to(cache)
-    found = compile_all({"conv": jobs["litert conv"]}, cache=tmp_path / "moved")["conv"]
+    found = compile_all({"conv": jobs["conv"]}, cache=tmp_path / "moved")["conv"]
     assert found.path.parent.parent == tmp_path / "moved"
-    assert found.sha256 == compiled["litert conv"].sha256
+    assert found.sha256 == compiled["conv"].sha256
 
 
 def test_the_key_is_the_same_in_every_process() -> None:
@@ -148,6 +175,15 @@ def test_a_refusal_names_the_job_in_one_line_and_leaves_no_entry(tmp_path: Path)
         compile_all({"onnxruntime: wide": of_other_width}, cache=tmp_path)
     assert "\n" not in str(refused.value)
     assert not entries(tmp_path)
+
+
+def test_of_two_processes_that_want_the_same_only_one_converts_it(tmp_path: Path) -> None:
+    wanted, entry = job(runtime="pytorch"), tmp_path / "entry"
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_cache._compile_into, [wanted, wanted], [entry, entry]))
+        times = contents(entry)
+        pool.submit(compile_cache._compile_into, wanted, entry).result()
+    assert len(times) == 2 and contents(entry) == times
 
 
 def test_a_killed_conversion_leaves_no_entry(own: Callable[[str], CompileJob], tmp_path: Path) -> None:

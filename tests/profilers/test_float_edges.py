@@ -33,7 +33,7 @@ def images_of(job: CompileJob) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def shipped(jobs: dict[str, CompileJob], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def shipped(jobs: dict[str, CompileJob]) -> dict[str, Artifact]:
     """The network by runtime and precision, `litert int8`; LiteRT's with a softmax."""
     work = {}
     for runtime, precision in WANTED:
@@ -42,7 +42,7 @@ def shipped(jobs: dict[str, CompileJob], tmp_path_factory: pytest.TempPathFactor
         work[f"{runtime} {precision}"] = replace(
             job, module=module, precision=precision, calibration=images_of(job), float_edges=True
         )
-    return compile_all(work, cache=tmp_path_factory.mktemp("shipped"))
+    return compile_all(work)
 
 
 @kinds

@@ -50,13 +50,13 @@ def images_of(job: CompileJob) -> Tensor:
 
 
 @pytest.fixture(scope="session")
-def small(jobs: dict[str, CompileJob], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+def small(jobs: dict[str, CompileJob]) -> dict[str, Artifact]:
     """By runtime, chain and precision: `litert mbconv int8`."""
     work: dict[str, CompileJob] = {}
     for name, precision in WANTED:
         job = jobs[name]
         work[f"{name} {precision}"] = replace(job, precision=precision, calibration=images_of(job))
-    return compile_all(work, cache=tmp_path_factory.mktemp("small"))
+    return compile_all(work)
 
 
 def optimised_kinds(artifact: Artifact, folder: Path) -> list[str]:

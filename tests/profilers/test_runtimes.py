@@ -44,8 +44,8 @@ def images_for(artifact: Artifact, count: int) -> Tensor:
     return torch.randn(count, *sizes, generator=torch.Generator().manual_seed(3))
 
 
-def threads_here() -> int:
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
+def threads_here() -> set[str]:
+    return {thread.name for thread in Path("/proc/self/task").iterdir()}
 
 
 def litert_ops(artifact: Artifact) -> list[str]:
@@ -118,7 +118,7 @@ def test_a_model_runs_on_as_many_threads_as_asked(compiled: dict[str, Artifact],
     model = MODELS[runtime](str(compiled[f"{runtime} conv"].path), threads, "cpu")
     model.feed(np.zeros(model.inputs[0].shape, np.float32))
     model.invoke()
-    assert threads_here() == before + threads - 1
+    assert len(threads_here() - before) == threads - 1  # threads of tests before may end meanwhile
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])

@@ -197,15 +197,13 @@ class Conversions:
     def note(self, text: str) -> None: ...
 
 
-def test_a_second_board_of_the_same_target_converts_nothing(
-    login: Login, arm_board: ArmBoard, tmp_path: Path, cache: Path
-) -> None:
+def test_a_second_board_of_the_same_target_converts_nothing(login: Login, arm_board: ArmBoard, tmp_path: Path) -> None:
     ops = (OpSpec.parse("classifier in=4x4x8 out=10"),)
     machines, conversions = [], Conversions()
     for name, commands in (("first", Path(sys.executable).parent), ("second", arm_board.commands)):
         login(commands)
         paths = {ONNX: tmp_path / f"{name}.yaml"}
-        tables = profile(Workload(ops=ops), paths, BRIEF, watch=conversions, cache=cache)
+        tables = profile(Workload(ops=ops), paths, BRIEF, watch=conversions, cache=tmp_path)
         machines.append(tables[ONNX].environment.facts["machine"])
     assert machines[0] != "aarch64" and machines[1] == "aarch64"
     assert conversions.planned == [1, 0]

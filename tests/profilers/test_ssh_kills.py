@@ -16,7 +16,10 @@ from pathlib import Path
 import pytest
 
 from latency_tables.table_file import load_table
+from pipeline.profiling import compile_job
 from pipeline.spaces import parse_space
+from profilers.compile_cache import compile_all
+from profilers.graph import Graph
 from profilers.op_spec import OpSpec
 from tests.stand_ins.arm_board import ArmBoard
 from tests.stand_ins.sshd import Sshd
@@ -82,21 +85,14 @@ class Profiling:
             self.sshd.start()
 
 
-@pytest.fixture
-def compiled_before(cache: Path, tmp_path: Path) -> Path:
-    """A cache for the command line that begins with what other tests compiled."""
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache/artifacts").symlink_to(cache)
-    return tmp_path / "cache"
-
-
 def test_a_profile_killed_in_every_way_goes_on_to_a_whole_table(
-    require: Require, tmp_path: Path, compiled_before: Path
+    require: Require, tmp_path: Path, own_cache: Path
 ) -> None:
     require("sshd")
+    compile_all({OP: compile_job(Graph.chain((OpSpec.parse(OP),)), "onnxruntime")})
     words = ("--target", "ssh:board:onnxruntime", "--op", OP)
     with Sshd(folder=tmp_path / "board", commands=Path(sys.executable).parent) as sshd:
-        run = Profiling(sshd=sshd, words=words, table=tmp_path / "table.yaml", cache=compiled_before)
+        run = Profiling(sshd=sshd, words=words, table=tmp_path / "table.yaml", cache=own_cache)
         for victim in ("agent", "client", "connection", "daemon"):
             run.wait_for(bursts=2)
             run.strike(victim)
