@@ -24,9 +24,11 @@ def judge(run: LanguageRun, architecture: Architecture, *, epochs: int, checkpoi
         run.watch.note(evaluation.told_of(part))
 
     training.run(epochs=epochs, on_evaluation=on_evaluation)
+    loss = training.best_evaluation().validation_loss
+    run.watch.note(f"{part}: validation {loss:.3f} nats a token at best, after {training.step} steps")
     return JudgedCell(
         genotype=genotype,
-        validation_loss=training.best_evaluation().validation_loss,
+        validation_loss=loss,
         steps=training.step,
         predicted_ms={str(goal.target): goal.table.network_ms(architecture.ops()) for goal in run.goals},
     )
