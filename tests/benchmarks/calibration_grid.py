@@ -6,8 +6,9 @@ For each cell `millis profile` makes a table and `millis table check` measures n
 sweeps. Tables, measurements and checks stay in the folder: a second call goes on where the first one stopped, and
 measures nothing again. Told are the errors of predictions and of plain sums; how far the same networks differ when
 measured again at once; how far the machine has moved since the table, by some of the table's own networks; and the
-error at one speed, with that taken out. The result is saved as JSON and Markdown under tests/benchmarks/results/; each
-network and a picture of each cell are in the folder.
+error at one speed, with that taken out. With `--predict-again` tables that learn otherwise than they did are held
+against what was measured before, and nothing is measured. The result is saved as JSON and Markdown under
+tests/benchmarks/results/; each network and a picture of each cell are in the folder.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from latency_tables.accuracy import accuracy
+from latency_tables.table_file import load_table
+from pipeline.architecture import Architecture
+from pipeline.spaces import parse_space
 from profilers import agent
 from profilers.files import write_atomic, write_json
 from profilers.target import Target
@@ -94,6 +99,25 @@ class Cell:
         return found
 
 
+def predicted_again(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What was found of a table, had it predicted as it does now."""
+    table, space = load_table(path), parse_space(record["space"])
+    networks = [Architecture.from_labels(space, each["choices"]) for each in record["measured"]]
+    predictions = [table.predict(network.ops()) for network in networks]
+    measured_ms = [each["measured_ms"] for each in record["measured"]]
+
+    def told(slower: float) -> dict[str, Any]:
+        intervals = [(slower * low, slower * high) for low, high in (each.interval_ms(0.9) for each in predictions)]
+        return asdict(accuracy([slower * each.ms for each in predictions], measured_ms, intervals))
+
+    now = [
+        each | {"predicted_ms": prediction.ms, "interval_90_ms": list(prediction.interval_ms(0.9))}
+        for each, prediction in zip(record["measured"], predictions, strict=True)
+    ]
+    one_speed = told(record["slower_than_for_the_table"])
+    return record | told(1.0) | {"at_one_speed": one_speed, "measured": now, "summary": table.summary()}
+
+
 def millis(words: Sequence[str]) -> Any:
     """What a command prints; its progress goes on to the terminal, and its failure ends this program."""
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", *words]
@@ -128,6 +152,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="one that has not been looked at before")
     parser.add_argument("--folder", type=Path, default=Path("runs/calibration-grid"), help="of tables and checks")
     parser.add_argument("--name", default="calibration_grid", help="of the result")
+    parser.add_argument("--predict-again", action="store_true", help="nothing is measured")
     asked = parser.parse_args()
     found = []
     for space, text in product(asked.space or SPACES, asked.target or TARGETS):
@@ -139,7 +164,8 @@ def main() -> None:
             seed=asked.seed,
             folder=asked.folder,
         )
-        found.append(cell.found())
+        record = cell.found()
+        found.append(predicted_again(record, cell.table) if asked.predict_again else record)
         told = ", ".join(f"{name} {value(found[-1])}" for name, value in COLUMNS)
         print(f"{cell.space} on {cell.target}: {told}", flush=True)
     about = {
