@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.collapse import DOMINANT, told_of
 from pipeline.search_task import Judged, SearchEpoch
@@ -14,6 +14,9 @@ from profilers.files import read_json, write_atomic, write_json
 from profilers.op_spec import OpSpec
 from profilers.precision import Precision
 from profilers.target import Target
+
+if TYPE_CHECKING:
+    from latency_tables.table import LatencyTable
 
 SCHEMA = 2  # 1: first version. 2: every precision of the found network on each target, and which is shipped
 
@@ -28,6 +31,14 @@ class CalibrationPoint:
 
     predicted_ms: float
     measured_ms: float
+
+    @staticmethod
+    def all_of(table: LatencyTable) -> tuple[CalibrationPoint, ...]:
+        """One for each network of the table."""
+        return tuple(
+            CalibrationPoint(predicted_ms=predicted_ms, measured_ms=network.measured_ms)
+            for network, predicted_ms in zip(table.networks, table.calibration.left_out_ms, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +115,7 @@ class TargetReport:
     def how(self) -> str:
         """What every latency of this target was measured on, in one phrase."""
         target = Target.parse(self.target)
-        threads = f"{target.threads} thread" + ("s" if target.threads > 1 else "")
-        settings = f"{target.accelerator}, {target.precision}, {threads}, batch {target.batch}"
-        return f"{target.runtime} {self.runtime_version} on {target.device} {settings}"
+        return settings_of(target, self.runtime_version, f"batch {target.batch}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +232,13 @@ def render_html(report: Report) -> str:
     from pipeline import pictures
 
     return rendered("report.html", {"report": report, "pictures": pictures})
+
+
+def settings_of(target: Target, runtime_version: str, given: str) -> str:
+    """A target in words; `given` is what one inference gets."""
+    threads = f"{target.threads} thread" + ("s" if target.threads > 1 else "")
+    where = f"{target.runtime} {runtime_version} on {target.device}"
+    return f"{where} {target.accelerator}, {target.precision}, {threads}, {given}"
 
 
 def rendered(template: str, given: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ from pipeline.recurrent.genotype import Genotype
 from pipeline.recurrent.models import TrainedRecord
 from pipeline.recurrent.search import CellSearchEpoch
 from pipeline.recurrent.step_file import StepFile
-from pipeline.report import CalibrationPoint, rendered
+from pipeline.report import CalibrationPoint, rendered, settings_of
 from profilers.files import read_json, write_atomic, write_json
 from profilers.target import Target
 
@@ -115,10 +115,7 @@ class StepReport:
     @property
     def how(self) -> str:
         """What every latency of this target was measured on, in one phrase."""
-        target = Target.parse(self.target)
-        threads = f"{target.threads} thread" + ("s" if target.threads > 1 else "")
-        settings = f"{target.accelerator}, {target.precision}, {threads}, one token"
-        return f"{target.runtime} {self.device['runtime_version']} on {target.device} {settings}"
+        return settings_of(Target.parse(self.target), self.device["runtime_version"], "one token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,10 +96,7 @@ def _target(run: Run, target: TargetPlan) -> TargetReport:
         bundles=tuple(bundles),
         device=environment,
         precisions=precisions,
-        calibration=tuple(
-            CalibrationPoint(predicted_ms=predicted_ms, measured_ms=network.measured_ms)
-            for network, predicted_ms in zip(goal.table.networks, goal.table.calibration.left_out_ms, strict=True)
-        ),
+        calibration=CalibrationPoint.all_of(goal.table),
     )
 
 

@@ -72,10 +72,7 @@ def _target(run: LanguageRun, target: TargetPlan) -> StepReport:
         exported=here[FILE],
         beside_ms={cell: step.measured_ms for cell, step in here.items() if cell not in {SEARCHED, FILE}},
         device=own.device,
-        calibration=tuple(
-            CalibrationPoint(predicted_ms=predicted_ms, measured_ms=network.measured_ms)
-            for network, predicted_ms in zip(goal.table.networks, goal.table.calibration.left_out_ms, strict=True)
-        ),
+        calibration=CalibrationPoint.all_of(goal.table),
     )
 
 
