@@ -153,3 +153,17 @@ def millis(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return Ended(exit_code=code, stdout=stdout, stderr=stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_recipe() -> Callable[[Path], None]:
+    """Run `tiny.yaml` of a folder into its `run`, in this process, which has imported the converters."""
+
+    def run(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["millis", "run", "tiny.yaml", "-o", "run"])
+            with pytest.raises(SystemExit, match=r"^0$"):
+                main()
+
+    return run

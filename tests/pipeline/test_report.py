@@ -199,9 +199,21 @@ def report() -> Report:
     return sample_report()
 
 
-def test_a_written_report_reads_back_equal(report: Report, tmp_path: Path) -> None:
-    write_report(report, tmp_path)
-    assert read_report(tmp_path) == report
+@pytest.fixture(scope="module")
+def written(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has the report."""
+    run = tmp_path_factory.mktemp("run")
+    write_report(report, run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def html(written: Path) -> str:
+    return (written / "report.html").read_text()
+
+
+def test_a_written_report_reads_back_equal(report: Report, written: Path) -> None:
+    assert read_report(written) == report
 
 
 def test_outputs_that_are_no_numbers_are_null_in_the_json_and_told_on_the_page(report: Report, tmp_path: Path) -> None:
@@ -212,47 +224,42 @@ def test_outputs_that_are_no_numbers_are_null_in_the_json_and_told_on_the_page(r
     assert "largest difference not a number" in (tmp_path / "report.html").read_text()
 
 
-def test_the_json_holds_what_other_programs_rely_on(report: Report, tmp_path: Path) -> None:
-    write_report(report, tmp_path)
-    document = json.loads((tmp_path / "report.json").read_text())
+def test_the_json_holds_what_other_programs_rely_on(written: Path) -> None:
+    document = json.loads((written / "report.json").read_text())
     assert {"schema", "budget_ms", "accuracy", "params", "macs", "wall_s"} <= document.keys()
     for target in document["targets"]:
         assert {"target", "predicted_ms", "measured_ms", "p90_ms", "bundle"} <= target.keys()
 
 
-def test_a_report_of_another_schema_is_refused(report: Report, tmp_path: Path) -> None:
-    write_report(report, tmp_path)
-    path = tmp_path / "report.json"
-    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99'))
+def test_a_report_of_another_schema_is_refused(written: Path, tmp_path: Path) -> None:
+    document = (written / "report.json").read_text().replace('"schema": 2', '"schema": 99')
+    (tmp_path / "report.json").write_text(document)
     with pytest.raises(FileError, match="version 99, but this millis reads version 2"):
         read_report(tmp_path)
 
 
-def test_a_field_of_the_wrong_kind_is_named(report: Report, tmp_path: Path) -> None:
-    write_report(report, tmp_path)
-    path = tmp_path / "report.json"
-    path.write_text(path.read_text().replace('"samples": 1830', '"samples": "many"'))
+def test_a_field_of_the_wrong_kind_is_named(written: Path, tmp_path: Path) -> None:
+    document = (written / "report.json").read_text().replace('"samples": 1830', '"samples": "many"')
+    (tmp_path / "report.json").write_text(document)
     with pytest.raises(FileError, match=r"targets\.0\.samples"):
         read_report(tmp_path)
 
 
-def test_the_same_report_gives_the_same_page(report: Report) -> None:
-    assert render_html(report) == render_html(sample_report())
+def test_the_same_report_gives_the_same_page(html: str) -> None:
+    assert html == render_html(sample_report())
 
 
-def test_identifiers_on_the_page_are_unique_and_each_reference_has_one(report: Report) -> None:
-    page = render_html(report)
-    identifiers = re.findall(r'\bid="([^"]+)"', page)
+def test_identifiers_on_the_page_are_unique_and_each_reference_has_one(html: str) -> None:
+    identifiers = re.findall(r'\bid="([^"]+)"', html)
     assert len(identifiers) == len(set(identifiers))
-    assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)) <= {(i, "") for i in identifiers} | {
+    assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', html)) <= {(i, "") for i in identifiers} | {
         ("", i) for i in identifiers
     }
 
 
-def test_every_latency_is_shown_with_how_it_was_obtained(report: Report) -> None:
-    page = render_html(report)
+def test_every_latency_is_shown_with_how_it_was_obtained(html: str) -> None:
     for phrase in ("onnxruntime 1.31.1 on local cpu, fp32, 1 thread, batch 1", "1,830 inferences", "spread of 1.2 %"):
-        assert phrase in page
+        assert phrase in html
 
 
 def test_a_name_with_markup_is_text(report: Report) -> None:
@@ -261,12 +268,12 @@ def test_a_name_with_markup_is_text(report: Report) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
 
 
-def test_a_network_over_its_budget_is_said_to_be(report: Report) -> None:
+def test_a_network_over_its_budget_is_said_to_be(report: Report, html: str) -> None:
     target = report.targets[0]
     slow = replace(target.shipped, measured_ms=target.budget_ms * 1.2)
     late = replace(target, precisions=(slow, *target.precisions[1:]))
     assert "over budget" in render_html(replace(report, targets=(late,)))
-    assert "over budget" not in render_html(report)
+    assert "over budget" not in html
 
 
 def test_a_budget_is_kept_by_what_is_shipped_and_not_by_what_is_not(report: Report) -> None:
@@ -276,8 +283,8 @@ def test_a_budget_is_kept_by_what_is_shipped_and_not_by_what_is_not(report: Repo
     assert not replace(target, budget_ms=target.shipped.measured_ms * 0.99).within_budget
 
 
-def test_every_precision_is_shown_with_why_it_is_shipped_or_not(report: Report) -> None:
-    page = " ".join(render_html(report).split())
+def test_every_precision_is_shown_with_why_it_is_shipped_or_not(report: Report, html: str) -> None:
+    page = " ".join(html.split())
     for target in report.targets:
         for each in target.precisions:
             assert each.reason in page and percent(each.validation_accuracy, 2) in page
@@ -295,8 +302,8 @@ def test_a_run_without_curves_or_calibration_still_has_a_page(report: Report) ->
     assert page.count("<svg") == 2 * len(targets)
 
 
-def test_seeds_and_random_networks_at_equal_cost_are_shown_beside_the_result(report: Report) -> None:
-    page = " ".join(render_html(report).split())
+def test_seeds_and_random_networks_at_equal_cost_are_shown_beside_the_result(report: Report, html: str) -> None:
+    page = " ".join(html.split())
     assert "The best of 4 searches" in page and "seed 3 93.00 %" in page
     assert "best of 4 random networks at the budget, which cost in all what the search cost" in page
     assert "96.20 %" in page and "95.10 %" in page
@@ -304,8 +311,8 @@ def test_seeds_and_random_networks_at_equal_cost_are_shown_beside_the_result(rep
     assert "How good the search was" not in alone
 
 
-def test_choices_without_parameters_that_dominate_are_a_warning(report: Report) -> None:
-    assert "Warning" not in render_html(report)
+def test_choices_without_parameters_that_dominate_are_a_warning(report: Report, html: str) -> None:
+    assert "Warning" not in html
     assert "60% of the choices have no parameters" in render_html(replace(report, parameterless=0.6))
 
 
@@ -352,10 +359,8 @@ def browser(require: Callable[[str], Path]) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("run")
-    write_report(report, run)
-    return run / "report.html"
+def file(written: Path) -> Path:
+    return written / "report.html"
 
 
 @pytest.fixture(params=[(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")

@@ -19,7 +19,6 @@ from latency_tables.errors import MissingOpError
 from latency_tables.table_file import load_table, save_table
 from pipeline.architecture import Architecture
 from pipeline.budget import BudgetError, Reach
-from pipeline.cli import main
 from pipeline.data import DataError
 from pipeline.plan import Plan, TargetPlan
 from pipeline.run import Run
@@ -146,15 +145,11 @@ RECIPE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(run_recipe: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `tiny.yaml` and the finished `run` of it."""
     folder = tmp_path_factory.mktemp("end-to-end")
     (folder / "tiny.yaml").write_text(yaml.safe_dump(RECIPE))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(sys, "argv", ["millis", "run", "tiny.yaml", "-o", "run"])
-        with pytest.raises(SystemExit, match=r"^0$"):
-            main()
+    run_recipe(folder)
     return folder
 
 

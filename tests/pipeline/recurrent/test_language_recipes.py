@@ -1,11 +1,9 @@
-"""Recipes of language models, from a text to a report; one of them is run by a process of its own."""
+"""Recipes of language models, from a text to a report; one of them is run."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,15 +38,12 @@ RECIPE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
+def finished(run_recipe: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
     """A folder with a text, `tiny.yaml` and the finished `run` of it."""
     folder = tmp_path_factory.mktemp("language")
     (folder / "cats.txt").write_text(text_file.read_text())
     (folder / "tiny.yaml").write_text(yaml.safe_dump(RECIPE))
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", "run", "tiny.yaml", "-o", "run", "--json"]
-    ended = subprocess.run(command, cwd=folder, env=dict(os.environ), capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout) == json.loads((folder / "run" / "report.json").read_text())
+    run_recipe(folder)
     return folder
 
 
@@ -97,6 +92,7 @@ def test_a_finished_run_is_not_done_again(finished: Path, millis: Millis, monkey
     assert ended.stderr.count("done before, skipped") == 8
     assert "step.onnx" in ended.stdout and "report.html" in ended.stdout
     assert millis("report", "run", "--json").json["genotype"] in ended.stdout
+    assert millis("run", "tiny.yaml", "-o", "run", "--json").json == json.loads(Path("run", "report.json").read_text())
     assert (finished / "run" / "report.html").read_bytes() == before
 
 
