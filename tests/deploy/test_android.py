@@ -80,8 +80,12 @@ def test_the_kotlin_sample_names_what_lies_in_the_assets(grey: Small, tmp_path: 
     assert all((main / "assets" / name).exists() or (test / "assets" / name).exists() for name in named)
 
 
-def test_the_kotlin_samples_compile(grey: Small, rgb: Small, require: Require, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_kotlin_samples_compile(
+    grey: Small, rgb: Small, require: Require, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     kotlinc = require("kotlin-compiler")
+    monkeypatch.setenv("JAVA_OPTS", "-Xmx512M -XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # for one short run
     sources = []
     for name, network in (("grey", grey), ("rgb", rgb)):
         for path in _pack(network, tmp_path / name).folder.rglob("*.kt"):

@@ -85,6 +85,7 @@ class Profiling:
             self.sshd.start()
 
 
+@pytest.mark.slow
 def test_a_profile_killed_in_every_way_goes_on_to_a_whole_table(
     require: Require, tmp_path: Path, own_cache: Path
 ) -> None:
