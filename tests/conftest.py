@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -169,6 +170,11 @@ def _conversions_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compile_cache, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
         yield
+
+
+def pytest_configure() -> None:
+    """An interrupt interrupts, also where a shell started the tests with `&` and so has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup() -> None:
