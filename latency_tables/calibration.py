@@ -138,6 +138,8 @@ def calibrate(
     excess_ms = weights @ found_ms
     beside = found_ms - excess_ms
     covariance = np.einsum("b,bde->de", weights, [each.covariance for each in posteriors])
+    without = np.array([each.log_evidence_without for each in posteriors])
+    left_out = np.array([each.left_out for each in posteriors])
     return Calibration(
         ops=ops,
         mean_ms=np.maximum(evidence.alone_ms + excess_ms, LEAST_SHARE * evidence.alone_ms),
@@ -145,12 +147,7 @@ def calibrate(
         noise=float(weights @ np.square([noise for _, _, noise in BELIEFS])) ** 0.5,
         crowding=evidence.crowdings[crowding],
         left_out_ms=tuple(
-            evidence.left_out_ms(
-                place,
-                np.array([each.log_evidence_without[place] for each in posteriors]),
-                np.array([each.left_out[place] for each in posteriors]),
-            )
-            for place in range(len(networks))
+            evidence.left_out_ms(place, without[:, place], left_out[:, place]) for place in range(len(networks))
         ),
     )
 
